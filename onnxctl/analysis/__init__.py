@@ -1,0 +1,1 @@
+"""Reads a model and says what is in it; never changes it."""

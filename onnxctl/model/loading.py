@@ -1,0 +1,260 @@
+"""Opening: a file becomes a `Model`, the skeleton ModelProto and the payloads its tensors refer to."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from google.protobuf.message import DecodeError
+from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
+
+from onnxctl.errors import CorruptModel, InvalidModel, ModelError, UnreadableFile, UnsafePath
+from onnxctl.model import sniff, wire
+from onnxctl.model.files import DataFile, FileSource, check_location, model_folders, open_regular, source_of
+from onnxctl.model.tensors import DTYPES, Array, Payload, Tensor, raw_byte_count
+
+STANDARD_INPUT = "-"
+
+
+class Model:
+    """An open model: `proto` is its skeleton, `payloads` the weights left on disk.
+
+    A tensor whose values are on disk refers to its payload by a marker in its external_data; `tensor` follows it.
+    path is "-" for standard input.
+    """
+
+    def __init__(self, proto: ModelProto, path: str, source: FileSource, payloads: list[Payload]) -> None:
+        self.proto = proto
+        self.path = path
+        self.source = source
+        self.payloads = payloads
+        self._spool: DataFile | None = None
+        self._spool_size = 0
+
+    @property
+    def data_files(self) -> list[DataFile]:
+        """The external data files that tensors name, each once."""
+        return list(
+            {id(p.file): p.file for p in self.payloads if p.file.location and p.file is not self._spool}.values()
+        )
+
+    def payload(self, proto: TensorProto) -> Payload | None:
+        """Where the tensor's values lie, or None where they are in the message itself."""
+        for entry in proto.external_data:
+            if entry.key == wire.MARK:
+                return self.payloads[int(entry.value)]
+        return None
+
+    def tensor(self, proto: TensorProto) -> Tensor:
+        """The tensor with its payload."""
+        return Tensor(proto, self.payload(proto))
+
+    def new_tensor(self, name: str, array: Array) -> TensorProto:
+        """A TensorProto with these values; large ones go to an anonymous temporary file and not to memory."""
+        from onnx import numpy_helper
+
+        proto = numpy_helper.from_array(array, name)
+        if len(proto.raw_data) < wire.PAYLOAD_THRESHOLD_BYTES:
+            return proto
+        data = proto.raw_data
+        proto.ClearField("raw_data")
+        self._mark(proto, self._spooled(data))
+        return proto
+
+    def _spooled(self, data: bytes) -> Payload:
+        if self._spool is None:
+            with tempfile.TemporaryFile() as file:
+                self._spool = DataFile("", opened=source_of(file, "(temporary file)"))
+        source, offset = self._spool.source(), self._spool_size
+        view = memoryview(data)
+        while len(view):
+            written = os.pwrite(source.descriptor, view, self._spool_size)
+            view, self._spool_size = view[written:], self._spool_size + written
+        return Payload(self._spool, wire.RAW_DATA, offset, len(data))
+
+    def _mark(self, proto: TensorProto, payload: Payload) -> None:
+        proto.data_location = TensorProto.EXTERNAL
+        proto.external_data.add(key=wire.MARK, value=str(len(self.payloads)))
+        self.payloads.append(payload)
+
+
+def open_model(path: str) -> Model:
+    """Open a model file ("-" for standard input) without reading its weights.
+
+    Raises UnreadableFile, NotOnnx, CorruptModel or InvalidModel. External data that is missing or unsafe is no error here
+    but where somebody reads it (`Payload.check`).
+    """
+    if path == STANDARD_INPUT:
+        source, folders = _standard_input(), None
+    else:
+        source, folders = open_regular(path), model_folders(path)
+    name = source.path
+    head = source.read(0, min(source.size, sniff.SNIFF_BYTES))
+    sniff.refuse_other_formats(head, source.size, name)
+    try:
+        skeleton = wire.scan(source)
+        proto = _parsed(skeleton.data)
+    except (CorruptModel, InvalidModel) as error:
+        if sniff.looks_like_text(head) or not _begins_like_a_model(head):
+            raise sniff.unrecognised(head, name) from error
+        raise type(error)(f"{name}: {error.message}", hint=error.hint) from error
+    if not proto.ListFields():
+        raise sniff.unrecognised(head, name)
+    own = DataFile("", opened=source)
+    payloads = [Payload(own, cut.field, cut.offset, cut.length, cut.location_written) for cut in skeleton.cuts]
+    model = Model(proto, path, source, payloads)
+    if b"location" in skeleton.data:
+        _mark_external(model, folders)
+    return model
+
+
+def _begins_like_a_model(head: bytes) -> bool:
+    """Whether the first tag is a field that ModelProto has, with its wire type."""
+    tag = head[0]
+    known = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2}
+    return known.get(tag >> 3) == tag & 7
+
+
+def _parsed(data: bytes) -> ModelProto:
+    proto = ModelProto()
+    try:
+        proto.ParseFromString(data)
+    except DecodeError as error:
+        raise CorruptModel(_diagnosis(data)) from error
+    return proto
+
+
+def _diagnosis(data: bytes) -> str:
+    """Why the protobuf library refused bytes whose large messages scanned well."""
+    try:
+        wire.scan(_Memory(data), threshold=1)
+    except ModelError as error:
+        return error.message
+    return f"not a well-formed protobuf, or messages nested more than {wire.MAXIMUM_NESTING} deep"
+
+
+class _Memory:
+    def __init__(self, data: bytes) -> None:
+        self._data, self.size = data, len(data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        return self._data[offset : offset + length]
+
+
+def _standard_input() -> FileSource:
+    """Standard input, spooled to an anonymous temporary file so that it can be read by position."""
+    if sys.stdin.isatty():
+        raise UnreadableFile("standard input is a terminal", hint="pipe a model in: cat model.onnx | onnxctl inspect -")
+    with tempfile.TemporaryFile() as file:
+        while chunk := sys.stdin.buffer.read(1 << 20):
+            file.write(chunk)
+        file.flush()
+        return source_of(file, "<stdin>")
+
+
+# ---------------------------------------------------------------- every tensor of a model
+
+
+def tensors_of_model(model: ModelProto) -> Iterator[TensorProto]:
+    """Every TensorProto of a model: initializers, sparse ones' values and indices, and attributes, wherever they are."""
+    yield from tensors_of_graph(model.graph)
+    for function in model.functions:
+        yield from tensors_of_nodes(function)
+        for attribute in function.attribute_proto:
+            yield from tensors_of_attribute(attribute)
+    for training in model.training_info:
+        yield from tensors_of_graph(training.initialization)
+        yield from tensors_of_graph(training.algorithm)
+
+
+def tensors_of_graph(graph: GraphProto) -> Iterator[TensorProto]:
+    """Every TensorProto of a graph and the graphs inside it."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from _tensors_of_sparse(sparse)
+    yield from tensors_of_nodes(graph)
+
+
+def tensors_of_nodes(body: GraphProto | FunctionProto) -> Iterator[TensorProto]:
+    """Every TensorProto in the attributes of the nodes, and in the graphs inside them."""
+    for node in body.node:
+        yield from tensors_of_node(node)
+
+
+def tensors_of_node(node: NodeProto) -> Iterator[TensorProto]:
+    """Every TensorProto in the attributes of the node, and in the graphs inside them."""
+    for attribute in node.attribute:
+        yield from tensors_of_attribute(attribute)
+
+
+def tensors_of_attribute(attribute: AttributeProto) -> Iterator[TensorProto]:
+    """Every TensorProto in the attribute, and in the graphs inside it."""
+    if attribute.HasField("t"):
+        yield attribute.t
+    yield from attribute.tensors
+    if attribute.HasField("sparse_tensor"):
+        yield from _tensors_of_sparse(attribute.sparse_tensor)
+    for sparse in attribute.sparse_tensors:
+        yield from _tensors_of_sparse(sparse)
+    if attribute.HasField("g"):
+        yield from tensors_of_graph(attribute.g)
+    for graph in attribute.graphs:
+        yield from tensors_of_graph(graph)
+
+
+def _tensors_of_sparse(sparse: SparseTensorProto) -> Iterator[TensorProto]:
+    yield sparse.values
+    yield sparse.indices
+
+
+# ---------------------------------------------------------------- external data
+
+
+def _mark_external(model: Model, folders: tuple[str, str] | None) -> None:
+    """Replace the external_data of every tensor by a marker, so that it is a lazy tensor like any other."""
+    files: dict[str, DataFile] = {}
+    for proto in tensors_of_model(model.proto):
+        if proto.data_location != TensorProto.EXTERNAL or model.payload(proto) is not None:
+            continue
+        payload = _external_payload(proto, files, folders)
+        del proto.external_data[:]
+        model._mark(proto, payload)
+
+
+def _external_payload(proto: TensorProto, files: dict[str, DataFile], folders: tuple[str, str] | None) -> Payload:
+    entries = [(entry.key, entry.value) for entry in proto.external_data]
+    locations = [value for key, value in entries if key == "location"]
+    location = locations[0] if locations else ""
+    file = files.setdefault(location, DataFile(location or "(none)", folders))
+    dtype = DTYPES.get(proto.data_type)
+    count = 1
+    for dim in proto.dims:
+        count *= max(dim, 0)
+    expected = raw_byte_count(count, dtype.bits) if dtype else 0
+    payload = Payload(file, wire.RAW_DATA, 0, expected, tensor_name=proto.name)
+    try:
+        if len(locations) > 1:
+            raise UnsafePath(f"external_data names more than one location: {locations}")
+        if not location or location in (".", "./"):
+            raise InvalidModel("external_data names no file: its location is missing or empty")
+        check_location(location)
+        values = dict(entries)
+        payload.offset = _count(values, "offset", 0)
+        payload.length = _count(values, "length", expected)
+        payload.checksum = values.get("checksum", "")
+        if len(values) != len(entries):
+            raise InvalidModel("external_data gives a key twice")
+    except ModelError as error:
+        payload.problem = type(error)(f"tensor {proto.name!r}: {error.message}", hint=error.hint)
+    return payload
+
+
+def _count(values: dict[str, str], key: str, default: int) -> int:
+    text = values.get(key, "")
+    if text == "":
+        return default
+    if not (text.isascii() and text.isdigit()) or int(text) >= 2**63:
+        raise InvalidModel(f"external_data has {key} = {text!r}, which is no possible number of bytes")
+    return int(text)

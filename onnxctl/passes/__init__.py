@@ -1,0 +1,1 @@
+"""One file per transformation; `PIPELINE` in `manager` is their order."""

@@ -1,0 +1,1 @@
+"""The only room that imports onnxruntime: providers, sessions, inputs, timing, comparing, evaluating."""
