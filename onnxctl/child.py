@@ -63,7 +63,7 @@ class Child:
         if self._process is not None:
             return
         receive, send = os.pipe()
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         code = f"import sys; sys.path.append({_PACKAGE_PARENT!r}); from onnxctl.child import serve; serve({send})"
         environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1", "ONNXCTL_CHILD_PRELOAD": ",".join(self._preload)}
         if self._memory_bytes is not None:

@@ -85,7 +85,7 @@ class DtypeParameters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeInfo:
-    """One node: where it is ("" in the top graph, else "If_3/then_branch", "function:domain:Name"), and what it joins."""
+    """One node: its scope ("" for the top graph, else "If_3/then_branch", "function:domain:Name") and what it joins."""
 
     scope: str
     name: str
@@ -98,7 +98,7 @@ class NodeInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightInfo:
-    """One stored tensor: its source is "initializer", "sparse_initializer" or "constant"; storage is "inline" or a file."""
+    """One stored tensor; source is "initializer", "sparse_initializer" or "constant", storage "inline" or a file."""
 
     scope: str
     name: str
@@ -123,7 +123,7 @@ class FunctionInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSummary:
-    """What `onnxctl inspect` saw; node_count counts subgraphs and function bodies, top_node_count the top graph only."""
+    """What `onnxctl inspect` saw; node_count includes subgraphs and function bodies, top_node_count does not."""
 
     path: str
     files: tuple[FileInfo, ...]

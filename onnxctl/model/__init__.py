@@ -1,1 +1,1 @@
-"""The only room that knows protobuf: models are opened without their weights, edited in place and saved by streaming."""
+"""The only room that knows protobuf: models are opened without weights, edited in place, saved by streaming."""

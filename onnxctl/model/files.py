@@ -1,7 +1,7 @@
-"""Files are opened once, must be regular, and are read by position; external data never leads out of the model's folder.
+"""Files are opened once, must be regular, and are read by position; external data stays in the model's folder.
 
-Reads go through `os.pread` and not through a memory map: a file that another process truncates is then a clean error and
-not a SIGBUS, and reading a payload never counts as memory of ours.
+Reads go through `os.pread` and not through a memory map: a file that another process truncates is then a clean error
+and not a SIGBUS, and reading a payload never counts as memory of ours.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _refuse_irregular(descriptor: int, path: str, kind: type[ModelError]) -> Non
 class DataFile:
     """A file with payloads: the model's own (location "") or one named by external_data; opened when first needed.
 
-    folders are those the data may lie in (see `model_folders`), or None where there are none (standard input).
+    folders are those the data may lie in: see `model_folders`. Only the model's own file has none, and is open already.
     """
 
     location: str
@@ -107,11 +107,7 @@ class DataFile:
     def source(self) -> FileSource:
         """The open file. Raises UnsafePath or UnreadableFile; the message names the location."""
         if self.opened is None:
-            if self.folders is None:
-                raise UnreadableFile(
-                    f"external data location {self.location!r}: a model on standard input has no folder",
-                    hint="give the model's path instead of -",
-                )
+            assert self.folders is not None
             self.opened = _open_inside(self.folders, self.location)
         return self.opened
 
@@ -145,10 +141,10 @@ def check_location(location: str) -> None:
 
 
 def _open_inside(folders: tuple[str, str], location: str) -> FileSource:
-    """Open `location` relative to the model's folder as named, following links only where they end inside one of the two.
+    """Open `location` relative to the folder as named, following links only where they end inside one of the two.
 
-    Both are allowed because caches link the model and its data into one store. The file is opened component by component
-    without following links, so that a link put there after the check leads to an error and nowhere else.
+    Both are allowed because caches link the model and its data into one store. The file is opened component by
+    component without following links, so that a link put there after the check leads to an error and nowhere else.
     """
     check_location(location)
     named, real = folders

@@ -23,7 +23,7 @@ DEFAULT_DOMAINS = ("", "ai.onnx")
 
 
 class Graph:
-    """One scope: the top graph (parent None), a subgraph (with its parent and the node that holds it) or a function body.
+    """One scope: the top graph (no parent), a subgraph (with its parent and the node that holds it) or a function.
 
     `path` names the scope in reports: "" for the top graph, "If_3/then_branch", "function:domain:Name".
     `inferred` holds types that shape inference found, beside those the model states itself.
@@ -287,7 +287,7 @@ class Graph:
         self._unsorted = True
 
     def replace_uses(self, old: str, new: str) -> None:
-        """Let every node of this scope and its subgraphs that reads `old` read `new`. Outputs of the scope stay as they are."""
+        """Let every node here and in subgraphs that reads `old` read `new`; outputs of this scope stay as they are."""
         for node in self.consumers(old):
             self._detach_reads(node)
             for index, name in enumerate(node.input):
@@ -436,7 +436,7 @@ class Graph:
         waiting: dict[int, int] = {}
         ready: list[tuple[tuple[float, int], int]] = []
         followers: dict[int, list[int]] = {}
-        for key, node in self._nodes.items():
+        for key in self._nodes:
             before = {id(maker) for name in self._reads[key] if (maker := self._producers.get(name)) is not None}
             waiting[key] = len(before)
             for maker_key in before:
@@ -508,7 +508,7 @@ _CONSTANT_SCALARS = {
 
 
 def _constant_tensor(model: Model, node: NodeProto) -> Tensor | None:
-    """The tensor of a Constant node in whichever form it is written; None for sparse ones and references to attributes."""
+    """The tensor of a Constant node in any of its forms; None for a sparse one and for a reference to an attribute."""
     for each in node.attribute:
         if each.ref_attr_name:
             return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,13 +18,13 @@ from onnxctl.model.files import DataFile, FileSource, check_location, model_fold
 from onnxctl.model.tensors import DTYPES, Array, Payload, Tensor, raw_byte_count
 
 STANDARD_INPUT = "-"
+"""The path that means: read the model from standard input."""
 
 
 class Model:
     """An open model: `proto` is its skeleton, `payloads` the weights left on disk.
 
     A tensor whose values are on disk refers to its payload by a marker in its external_data; `tensor` follows it.
-    path is "-" for standard input.
     """
 
     def __init__(self, proto: ModelProto, path: str, source: FileSource, payloads: list[Payload]) -> None:
@@ -80,33 +82,47 @@ class Model:
         self.payloads.append(payload)
 
 
-def open_model(path: str) -> Model:
-    """Open a model file ("-" for standard input) without reading its weights.
+@contextlib.contextmanager
+def model_file(path: str) -> Iterator[str]:
+    """The path as it is; for "-" that of a temporary file, in a folder of its own, with what standard input holds.
 
-    Raises UnreadableFile, NotOnnx, CorruptModel or InvalidModel. External data that is missing or unsafe is no error here
-    but where somebody reads it (`Payload.check`).
+    Raises UnreadableFile where standard input is a terminal.
     """
-    if path == STANDARD_INPUT:
-        source, folders = _standard_input(), None
-    else:
-        source, folders = open_regular(path), model_folders(path)
-    name = source.path
+    if path != STANDARD_INPUT:
+        yield path
+        return
+    if sys.stdin.isatty():
+        raise UnreadableFile("standard input is a terminal", hint="pipe a model in: cat model.onnx | onnxctl inspect -")
+    with tempfile.TemporaryDirectory(prefix="onnxctl-") as folder:
+        spooled = os.path.join(folder, "stdin.onnx")
+        with open(spooled, "xb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+        yield spooled
+
+
+def open_model(path: str) -> Model:
+    """Open a model file without reading its weights.
+
+    Raises UnreadableFile, NotOnnx, CorruptModel or InvalidModel. External data that is missing or unsafe is no error
+    here but where somebody reads it (`Payload.check`).
+    """
+    source = open_regular(path)
     head = source.read(0, min(source.size, sniff.SNIFF_BYTES))
-    sniff.refuse_other_formats(head, source.size, name)
+    sniff.refuse_other_formats(head, source.size, path)
     try:
         skeleton = wire.scan(source)
         proto = _parsed(skeleton.data)
     except (CorruptModel, InvalidModel) as error:
         if sniff.looks_like_text(head) or not _begins_like_a_model(head):
-            raise sniff.unrecognised(head, name) from error
-        raise type(error)(f"{name}: {error.message}", hint=error.hint) from error
+            raise sniff.unrecognised(head, path) from error
+        raise type(error)(f"{path}: {error.message}", hint=error.hint) from error
     if not proto.ListFields():
-        raise sniff.unrecognised(head, name)
+        raise sniff.unrecognised(head, path)
     own = DataFile("", opened=source)
     payloads = [Payload(own, cut.field, cut.offset, cut.length, cut.location_written) for cut in skeleton.cuts]
     model = Model(proto, path, source, payloads)
     if b"location" in skeleton.data:
-        _mark_external(model, folders)
+        _mark_external(model, model_folders(path))
     return model
 
 
@@ -143,22 +159,11 @@ class _Memory:
         return self._data[offset : offset + length]
 
 
-def _standard_input() -> FileSource:
-    """Standard input, spooled to an anonymous temporary file so that it can be read by position."""
-    if sys.stdin.isatty():
-        raise UnreadableFile("standard input is a terminal", hint="pipe a model in: cat model.onnx | onnxctl inspect -")
-    with tempfile.TemporaryFile() as file:
-        while chunk := sys.stdin.buffer.read(1 << 20):
-            file.write(chunk)
-        file.flush()
-        return source_of(file, "<stdin>")
-
-
 # ---------------------------------------------------------------- every tensor of a model
 
 
 def tensors_of_model(model: ModelProto) -> Iterator[TensorProto]:
-    """Every TensorProto of a model: initializers, sparse ones' values and indices, and attributes, wherever they are."""
+    """Every TensorProto of a model: initializers, values and indices of sparse ones, attributes, wherever they are."""
     yield from tensors_of_graph(model.graph)
     for function in model.functions:
         yield from tensors_of_nodes(function)
@@ -212,7 +217,7 @@ def _tensors_of_sparse(sparse: SparseTensorProto) -> Iterator[TensorProto]:
 # ---------------------------------------------------------------- external data
 
 
-def _mark_external(model: Model, folders: tuple[str, str] | None) -> None:
+def _mark_external(model: Model, folders: tuple[str, str]) -> None:
     """Replace the external_data of every tensor by a marker, so that it is a lazy tensor like any other."""
     files: dict[str, DataFile] = {}
     for proto in tensors_of_model(model.proto):
@@ -223,7 +228,7 @@ def _mark_external(model: Model, folders: tuple[str, str] | None) -> None:
         model._mark(proto, payload)
 
 
-def _external_payload(proto: TensorProto, files: dict[str, DataFile], folders: tuple[str, str] | None) -> Payload:
+def _external_payload(proto: TensorProto, files: dict[str, DataFile], folders: tuple[str, str]) -> Payload:
     entries = [(entry.key, entry.value) for entry in proto.external_data]
     locations = [value for key, value in entries if key == "location"]
     location = locations[0] if locations else ""

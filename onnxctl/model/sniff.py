@@ -1,4 +1,4 @@
-"""What a file that is no ONNX model is instead, told from its first bytes; nothing is ever opened with its own reader."""
+"""What a file that is no ONNX model is instead, told from its first bytes; no other format's reader is used."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def _inline_array(proto: TensorProto) -> Array:
 
 
 def raw_byte_count(element_count: int, bits: int) -> int:
-    """Bytes that raw_data takes for so many elements of so many bits: sub-byte elements are packed, the last byte padded."""
+    """Bytes that raw_data takes for so many elements: those below a byte are packed, and the last byte is padded."""
     return (element_count * bits + 7) // 8
 
 

@@ -1,10 +1,10 @@
 """The protobuf wire format of ONNX files: take the weights out (`scan`), put them back (`expand`).
 
-`scan` walks a serialized ModelProto and returns its *skeleton*: the same message, but every tensor payload of at least
-`threshold` bytes is replaced by a marker in the tensor's external_data, plus the field, offset and length of each payload
-taken out. Only messages that are large enough to hold such a payload are looked into, so the cost grows with the number
-of large messages, not with the bytes of the file. `expand` does the reverse on a serialized skeleton and yields the bytes of a
-complete message, with references where payloads belong.
+`scan` walks a serialized ModelProto and returns its *skeleton*: the same message, but every tensor payload of at
+least `threshold` bytes is replaced by a marker in the tensor's external_data, plus the field, offset and length of
+each payload taken out. Only messages that are large enough to hold such a payload are looked into, so the cost grows
+with the number of large messages, not with the bytes of the file. `expand` does the reverse on a serialized skeleton
+and yields the bytes of a complete message, with references where payloads belong.
 
 Encoding: https://protobuf.dev/programming-guides/encoding/. Field numbers: onnx.proto of onnx 1.23.
 """
@@ -153,7 +153,8 @@ def expand(skeleton: bytes, place: Callable[[int], Inline | External]) -> Iterat
 def field_ranges(source: Source, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int, int, int, int]]:
     """The fields of the message in [start, end): number, wire type, begin of the tag, begin and end of the value.
 
-    The value of a length-delimited field is its content, that of a group everything up to its end tag. Raises CorruptModel.
+    The value of a length-delimited field is its content, that of a group everything up to its end tag. Raises
+    CorruptModel.
     """
     return _Reader(source).fields(start, source.size if end is None else end)
 

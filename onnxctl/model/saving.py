@@ -1,0 +1,357 @@
+"""Saving: the skeleton is written with its payloads streamed from file to file; an output appears whole or not at all.
+
+Everything goes to temporary names in the target's folder, is flushed to disk and then renamed. A model with external
+data is two files that can't be replaced at one moment, so the data always gets a name nothing refers to yet and the
+model is renamed last: an old model never points into new data. Peak disk use is the old output plus the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from onnxctl.errors import InvalidModel, OutputExists, ResourceLimit, StorageError, UsageError
+from onnxctl.model import wire
+from onnxctl.model.loading import Model, tensors_of_model
+from onnxctl.model.tensors import Payload
+
+PROTOBUF_LIMIT_BYTES = 2**31 - 1
+"""What a protobuf message can hold; a larger model keeps its weights beside it."""
+
+ALIGNMENT_BYTES = 4096
+"""Where the payloads of a data file begin if the original's did too, so that runtimes can map them."""
+
+_COPY_BYTES = 1 << 27
+_NO_COPY_FILE_RANGE = {errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.EPERM}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a model may be written: the path, the mode its file gets, and the data files of the output it replaces."""
+
+    path: str
+    mode: int
+    replaced_data: tuple[str, ...] = ()
+
+
+def check_target(model: Model, path: str, *, force: bool = False, in_place: bool = False) -> Target:
+    """Whether the model may be written to `path`, before any work is done.
+
+    Raises UsageError where the path is one of the input's own files without `in_place`, is a link, or no regular file;
+    OutputExists where it exists without `force`; StorageError where its folder can't be written to.
+    """
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise StorageError(f"{path}: its folder does not exist", hint=f"create it first: mkdir -p {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StorageError(f"{path}: no permission to write in its folder", hint="choose another folder with -o")
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return Target(path, 0o666 & ~_umask())
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from error
+    if stat.S_ISLNK(status.st_mode):
+        raise UsageError(
+            f"{path}: the output is a symbolic link, which would be replaced or written through",
+            hint=f"name the file itself: {os.path.realpath(path)}",
+        )
+    if not stat.S_ISREG(status.st_mode):
+        raise UsageError(f"{path}: the output exists and is no regular file")
+    identity = (status.st_dev, status.st_ino)
+    if identity == model.source.identity:
+        if not in_place:
+            raise UsageError(f"{path}: the output is the input itself", hint="replace it with --in-place")
+    elif identity in _data_identities(model):
+        raise UsageError(f"{path}: the output is a data file of the input", hint="choose another name")
+    elif not force:
+        raise OutputExists(f"{path}: the output exists", hint="replace it with --force")
+    return Target(path, stat.S_IMODE(status.st_mode), tuple(_own_data_files(path)))
+
+
+def _data_identities(model: Model) -> set[tuple[int, int]]:
+    return {file.opened.identity for file in model.data_files if file.opened is not None}
+
+
+def _own_data_files(path: str) -> Iterator[str]:
+    """The data files beside `path` that an earlier save there made, by their names."""
+    folder, name = os.path.split(path)
+    for entry in os.scandir(folder or "."):
+        middle = entry.name.removeprefix(name).removesuffix(".data")
+        if entry.name == f"{name}{middle}.data" and (not middle or _is_generation(middle)) and entry.is_file():
+            yield entry.path
+
+
+def _is_generation(middle: str) -> bool:
+    return middle[0] == "." and middle[1:].isdigit()
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+# ---------------------------------------------------------------- laying out
+
+
+@dataclass(slots=True)
+class _Layout:
+    """Which payloads go to the data file, and where; the rest goes into the model."""
+
+    data_name: str = ""
+    offsets: dict[int, int] = field(default_factory=dict)
+    data_bytes: int = 0
+
+
+def _layout(model: Model, used: Sequence[int], external: bool, data_name: str) -> _Layout:
+    if not external:
+        return _Layout()
+    layout = _Layout(data_name)
+    align = ALIGNMENT_BYTES if _is_aligned(model, used) else 1
+    for index in used:
+        if model.payloads[index].field in (wire.RAW_DATA, wire.FLOAT_DATA, wire.DOUBLE_DATA):
+            layout.offsets[index] = -(-layout.data_bytes // align) * align
+            layout.data_bytes = layout.offsets[index] + model.payloads[index].length
+    return layout
+
+
+def _is_aligned(model: Model, used: Sequence[int]) -> bool:
+    """Whether the input's external payloads, if any, all begin at multiples of the alignment."""
+    return all(not p.file.location or p.offset % ALIGNMENT_BYTES == 0 for p in (model.payloads[i] for i in used))
+
+
+def _used_payloads(model: Model) -> list[int]:
+    """The payloads that tensors still refer to, in the order of the tensors."""
+    marks = (
+        entry for proto in tensors_of_model(model.proto) for entry in proto.external_data if entry.key == wire.MARK
+    )
+    return list(dict.fromkeys(int(entry.value) for entry in marks))
+
+
+def saved_bytes(model: Model) -> int:
+    """How many bytes the model takes now, its weights included; the measure of whether it grew."""
+    used = _used_payloads(model)
+    return model.proto.ByteSize() + sum(model.payloads[index].length for index in used)
+
+
+# ---------------------------------------------------------------- writing
+
+
+class Staged:
+    """A model written to disk but not yet under its name. `commit` publishes it; leaving without that removes it.
+
+    `path` is where it can be opened meanwhile, from its own folder.
+    """
+
+    def __init__(self, target: Target, path: str, data_path: str | None) -> None:
+        self.path = path
+        self._target = target
+        self._data_path = data_path
+        self._done = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.discard()
+
+    def commit(self) -> tuple[str, ...]:
+        """Rename the model to its name and remove the data the replaced output had; the paths that exist now."""
+        try:
+            os.replace(self.path, self._target.path)
+        except OSError as error:
+            raise _storage_error(self._target.path, error) from error
+        self._done = True
+        _flush_folder(os.path.dirname(self._target.path) or ".")
+        for old in self._target.replaced_data:
+            if old != self._data_path:
+                with contextlib.suppress(OSError):
+                    os.unlink(old)
+        return (self._target.path,) if self._data_path is None else (self._target.path, self._data_path)
+
+    def discard(self) -> None:
+        """Remove what was written, unless it was published."""
+        if self._done:
+            return
+        self._done = True
+        for path in (self.path, self._data_path):
+            if path is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+
+
+def stage(model: Model, target: Target, *, external: bool | None = None) -> Staged:
+    """Write the model beside its target without touching the target.
+
+    external says whether weights go to one data file beside the model: True, False, or None for "as the input had it,
+    and whenever the model would not fit into a protobuf message". Payloads of a threshold size and more are streamed;
+    their sizes, and checksums where external_data gives one, are checked on the way. Raises StorageError, and what
+    `Payload.check` raises.
+    """
+    used = _used_payloads(model)
+    for index in used:
+        model.payloads[index].check()
+    total = model.proto.ByteSize() + sum(model.payloads[index].length for index in used)
+    if external is None:
+        external = total > PROTOBUF_LIMIT_BYTES or any(model.payloads[index].file.location for index in used)
+    elif not external and total > PROTOBUF_LIMIT_BYTES:
+        raise ResourceLimit(
+            f"{target.path}: {total} bytes do not fit into one ONNX file",
+            hint="keep the weights beside it: --external-data",
+        )
+    folder, name = os.path.split(target.path)
+    with contextlib.ExitStack() as undo:
+        layout = _layout(model, used, external, _fresh_data_name(folder, name) if external else "")
+        data_path = None
+        if layout.offsets:
+            data_path = os.path.join(folder, layout.data_name)
+            temporary = _write(folder, name, target, _data_pieces(layout, model), model, undo)
+            _rename_fresh(temporary, data_path)
+            undo.callback(_unlink_quietly, data_path)
+        pieces = wire.expand(model.proto.SerializeToString(), lambda index: _place(model, layout, index))
+        path = _write(folder, name, target, pieces, model, undo)
+        undo.pop_all()
+    return Staged(target, path, data_path)
+
+
+def _place(model: Model, layout: _Layout, index: int) -> wire.Inline | wire.External:
+    payload = model.payloads[index]
+    if index not in layout.offsets:
+        return wire.Inline(index, payload.field, payload.length, payload.location_written)
+    entries = [("location", layout.data_name), ("offset", str(layout.offsets[index])), ("length", str(payload.length))]
+    return wire.External(tuple(entries))
+
+
+def _data_pieces(layout: _Layout, model: Model) -> Iterator[wire.Piece]:
+    at = 0
+    for index, offset in layout.offsets.items():
+        if offset > at:
+            yield bytes(offset - at)
+        length = model.payloads[index].length
+        yield wire.PayloadReference(index, length)
+        at = offset + length
+
+
+def _fresh_data_name(folder: str, name: str) -> str:
+    """`model.onnx.data`, or with a number where that is taken: what exists may belong to the model being replaced."""
+    candidate, generation = f"{name}.data", 0
+    while os.path.lexists(os.path.join(folder, candidate)):
+        generation += 1
+        candidate = f"{name}.{generation}.data"
+    return candidate
+
+
+def _write(
+    folder: str, name: str, target: Target, pieces: Iterator[wire.Piece], model: Model, undo: contextlib.ExitStack
+) -> str:
+    """A new file with these pieces, flushed to disk; `undo` removes it."""
+    path = os.path.join(folder, f".{name[:200]}.{secrets.token_hex(6)}.tmp")
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        undo.callback(_unlink_quietly, path)
+        try:
+            for piece in pieces:
+                if isinstance(piece, bytes):
+                    _write_bytes(descriptor, piece)
+                else:
+                    _copy_payload(descriptor, model.payloads[piece.index])
+            os.fchmod(descriptor, target.mode)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _storage_error(target.path, error) from error
+    return path
+
+
+def _write_bytes(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while len(view):
+        view = view[os.write(descriptor, view) :]
+
+
+def _copy_payload(descriptor: int, payload: Payload) -> None:
+    """Append a payload's bytes: inside the kernel where both files allow it, else through a small buffer."""
+    if payload.checksum:
+        check_checksum(payload)
+    source = payload.file.source()
+    at, left = payload.offset, payload.length
+    while left and sys.platform == "linux":
+        try:
+            count = os.copy_file_range(source.descriptor, descriptor, min(left, _COPY_BYTES), at)
+        except OSError as error:
+            if error.errno not in _NO_COPY_FILE_RANGE:
+                raise
+            break
+        if count == 0:
+            break
+        at, left = at + count, left - count
+    while left:
+        chunk = source.read(at, min(left, 1 << 22))
+        _write_bytes(descriptor, chunk)
+        at, left = at + len(chunk), left - len(chunk)
+
+
+def check_checksum(payload: Payload) -> None:
+    """Raises InvalidModel where the whole data file's SHA-1 is not the checksum that external_data gives."""
+    import hashlib
+
+    source, digest = payload.file.source(), hashlib.sha1(usedforsecurity=False)
+    for at in range(0, source.size, 1 << 22):
+        digest.update(source.read(at, min(1 << 22, source.size - at)))
+    if digest.hexdigest() != payload.checksum.lower():
+        raise InvalidModel(
+            f"tensor {payload.tensor_name!r}: the checksum of {payload.file.location!r} is {digest.hexdigest()}, but "
+            f"external_data says {payload.checksum!r}",
+            hint="the data file belongs to another model or is damaged: download it again",
+        )
+
+
+def _rename_fresh(temporary: str, path: str) -> None:
+    """Give the temporary file a name that nobody has; link(2) fails where another writer was faster."""
+    try:
+        os.link(temporary, path)
+        os.unlink(temporary)
+    except FileExistsError as error:
+        raise StorageError(f"{path}: another process has just written it", hint="run the command again") from error
+    except OSError:  # a file system without hard links
+        os.replace(temporary, path)
+
+
+def _flush_folder(folder: str) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _unlink_quietly(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def _storage_error(path: str, error: OSError) -> StorageError:
+    hints = {
+        errno.ENOSPC: "free some space or choose another disk with -o",
+        errno.EFBIG: "the file size limit is too small",
+    }
+    return StorageError(f"{path}: writing failed: {error.strerror}", hint=hints.get(error.errno or 0, ""))
+
+
+def save(
+    model: Model, path: str, *, external: bool | None = None, force: bool = False, in_place: bool = False
+) -> tuple[str, ...]:
+    """Write the model to `path`, whole or not at all; the paths written. See `check_target` and `stage` for errors."""
+    with stage(model, check_target(model, path, force=force, in_place=in_place), external=external) as staged:
+        return staged.commit()
