@@ -52,6 +52,7 @@ class Graph:
         self._subgraphs: dict[int, list[Graph]] = {}
         self._positions: dict[int, tuple[float, int]] = {}
         self._dirty_holders: dict[int, NodeProto] = {}
+        self._added_count = 0
         self._unsorted = False
         self._is_function = isinstance(proto, FunctionProto)
         self._initializers: dict[str, TensorProto] = {}
@@ -95,6 +96,12 @@ class Graph:
     def contains(self, node: NodeProto) -> bool:
         """Whether the node is live in this scope."""
         return id(node) in self._nodes
+
+    def is_live(self) -> bool:
+        """Whether the scope is still part of the model: the node that holds it, and all above it, are."""
+        if self.parent is None or self.holder is None:
+            return True
+        return self.parent.contains(self.holder) and self.parent.is_live()
 
     def is_input(self, name: str) -> bool:
         """Whether the value is an input of this scope."""
@@ -243,7 +250,8 @@ class Graph:
         for key, value in (attributes or {}).items():
             node.attribute.append(onnx.helper.make_attribute(key, value))
         place, _ = self._positions[id(before)]
-        self._positions[id(node)] = (place - 0.5, len(self._positions))
+        self._added_count += 1
+        self._positions[id(node)] = (place - 0.5, self._added_count)
         self._attach(node)
         self._unsorted = True
         return node
@@ -256,7 +264,7 @@ class Graph:
         for output in node.output:
             if self._producers.get(output) is node:
                 del self._producers[output]
-        del self._nodes[id(node)]
+        del self._nodes[id(node)], self._positions[id(node)]
         self._outer_reads_changed()
 
     def set_input(self, node: NodeProto, index: int, name: str) -> None:

@@ -1,0 +1,226 @@
+"""What a pass is, what it may ask for, and the rewrites that passes are made of.
+
+A pass is a module with one function `(graph, context) -> int` and one entry in `pipeline.PIPELINE`. The function rewrites
+one scope (the top graph, a subgraph or a function body) and returns how many rewrites it made: 0 means that there is
+nothing left for it. It never changes the inputs and outputs of the scope, may be run again at any time, and says by
+`context.skip` what it looked at and left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import onnx
+from onnx import FunctionProto, ModelProto, NodeProto, TensorProto
+
+from onnxctl.model.graph import Graph, ModelGraphs, is_standard
+from onnxctl.model.loading import Model, tensors_of_model
+from onnxctl.reports import Refusal
+
+Evaluator = Callable[[ModelProto], tuple[list[TensorProto | None], str]]
+"""Runs a small model without inputs: its outputs in order (None for one that can't be had), and the reason for those."""
+
+LOWEST_IR_FOR_PLAIN_INITIALIZERS = 4
+"""Before IR version 4 every initializer had to be a graph input too, and any caller could override it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One entry of the pipeline. exact: the rewritten model computes every output bit for bit as before."""
+
+    name: str
+    run: Callable[[Graph, Context], int]
+    summary: str
+    exact: bool = True
+
+
+class Context:
+    """What passes share while a model is optimized.
+
+    evaluate computes constants (None: nothing is computed). infer_shapes fills `Graph.inferred` of every scope anew and
+    is called between rounds. checkpoint is called before every pass and stops everything by raising.
+    """
+
+    def __init__(
+        self,
+        graphs: ModelGraphs,
+        *,
+        evaluate: Evaluator | None = None,
+        infer_shapes: Callable[[ModelGraphs], None] | None = None,
+        checkpoint: Callable[[], None] | None = None,
+    ) -> None:
+        self.graphs = graphs
+        self.evaluate = evaluate
+        self.infer_shapes = infer_shapes
+        self.checkpoint = checkpoint
+        self.room_bytes = 0
+        self.not_evaluable: set[str] = set()
+        self._bytes_at_start = model_bytes(graphs.model)
+        self._pass_name = ""
+        self._scope: Graph | None = None
+        self._refusals: dict[str, dict[tuple[str, str], None]] = {}
+
+    @property
+    def model(self) -> Model:
+        """The model that is being optimized."""
+        return self.graphs.model
+
+    def measure_room(self) -> None:
+        """Set `room_bytes`: how much the model may grow and be no larger than it was. Commit the graphs before."""
+        self.room_bytes = self._bytes_at_start - model_bytes(self.model)
+
+    def begin(self, pass_name: str) -> None:
+        """A pass starts over: what it refused before no longer counts."""
+        self._pass_name = pass_name
+        self._refusals[pass_name] = {}
+
+    def enter(self, graph: Graph) -> None:
+        """The pass turns to this scope."""
+        self._scope = graph
+
+    def skip(self, node: NodeProto, reason: str) -> None:
+        """Note that the pass looked at the node and left it alone, and why."""
+        label = self._scope.node_label(node) if self._scope is not None else node.op_type
+        self._refusals.setdefault(self._pass_name, {})[reason, label] = None
+
+    def refusals(self) -> tuple[Refusal, ...]:
+        """What every pass refused when it ran last: one entry for each reason, naming the first node it held for."""
+        found = []
+        for pass_name, reasons in self._refusals.items():
+            labels: dict[str, list[str]] = {}
+            for reason, label in reasons:
+                labels.setdefault(reason, []).append(label)
+            found += [
+                Refusal(pass_name=pass_name, reason=reason, where=where[0], count=len(where))
+                for reason, where in labels.items()
+            ]
+        return tuple(found)
+
+
+def model_bytes(model: Model) -> int:
+    """The bytes of the model with all its weights, wherever they are stored."""
+    payloads = {
+        int(entry.value)
+        for tensor in tensors_of_model(model.proto)
+        if tensor.data_location
+        for entry in tensor.external_data
+    }
+    return int(model.proto.ByteSize()) + sum(model.payloads[index].length for index in payloads)
+
+
+# ---------------------------------------------------------------- reading
+
+
+def standard_nodes(graph: Graph, *op_types: str) -> Iterator[NodeProto]:
+    """The scope's nodes of these standard operators in topological order; the scope may be rewritten meanwhile.
+
+    Left out are nodes in function bodies whose attributes come from the caller: nothing is known about them.
+    """
+    wanted = frozenset(op_types)
+    for node in graph.nodes:
+        if node.op_type in wanted and graph.contains(node) and is_standard(node, node.op_type):
+            if in_function(graph) and any(each.ref_attr_name for each in node.attribute):
+                continue
+            yield node
+
+
+def in_function(graph: Graph) -> bool:
+    """Whether the scope is a function body or a subgraph inside one."""
+    while graph.parent is not None:
+        graph = graph.parent
+    return isinstance(graph.proto, FunctionProto)
+
+
+def input_name(node: NodeProto, index: int) -> str:
+    """The node's input number `index`, "" where it is left out."""
+    return node.input[index] if index < len(node.input) else ""
+
+
+def same_type(graph: Graph, first: str, second: str) -> bool:
+    """Whether both values are known to be tensors of one element type and one shape, symbols included."""
+    shape = graph.shape_of(first)
+    if shape is None or None in shape or shape != graph.shape_of(second):
+        return False
+    element_type = graph.element_type(first)
+    return element_type is not None and element_type == graph.element_type(second)
+
+
+# ---------------------------------------------------------------- rewriting
+
+
+def bypass(graph: Graph, context: Context, node: NodeProto, replacement: str, *, index: int = 0) -> bool:
+    """Take the node out; whoever read its output number `index` reads `replacement`, a value of the same type.
+
+    Where that output is an output of the scope its name stays: the replacement takes it over. Returns False, with the
+    reason noted, where that is impossible: the replacement is no node's output, or is an output of the scope itself.
+    """
+    old = node.output[index]
+    if any(name and name != old and graph.is_used(name) for name in node.output):
+        context.skip(node, "another of its outputs is used")
+        return False
+    if not graph.is_output(old):
+        if _is_shadowed(graph, old, replacement):
+            context.skip(node, "a subgraph that reads its output has another value of its input's name")
+            return False
+        _keep_type(graph, old, replacement)
+        graph.replace_uses(old, replacement)
+        graph.remove(node)
+        return True
+    maker = graph.producer(replacement)
+    if maker is None:
+        context.skip(node, "makes an output of the graph directly from an input, initializer or outer value")
+        return False
+    if graph.is_output(replacement) or _is_shadowed(graph, replacement, old):
+        context.skip(node, "two outputs of the graph share one value")
+        return False
+    _keep_type(graph, replacement, old)
+    graph.remove(node)
+    graph.replace_uses(replacement, old)
+    graph.set_outputs(maker, [old if name == replacement else name for name in maker.output])
+    return True
+
+
+def _is_shadowed(graph: Graph, old: str, new: str) -> bool:
+    """Whether a subgraph that may read `old` has its own value named `new`."""
+    return any(
+        scope.defines(new) for node in graph.consumers(old) for inner in graph.subgraphs(node) for scope in inner.walk()
+    )
+
+
+def _keep_type(graph: Graph, old: str, new: str) -> None:
+    """Let the new name have the type that was known for the old one, where nothing is known of its shape."""
+    if graph.shape_of(new) is None and (kind := graph.type_of(old)) is not None:
+        scope = graph.scope_of(new) or graph
+        scope.inferred[new] = kind
+
+
+def replace_by_constant(graph: Graph, node: NodeProto, tensor: TensorProto, *, index: int = 0) -> None:
+    """Let output number `index` of the node be this constant, under its old name; the node goes if it made nothing else.
+
+    The constant is an initializer, or a Constant node where there can be none: in function bodies, before IR version 4,
+    and for outputs of the scope.
+    """
+    define_constant(graph, node.output[index], tensor, before=node)
+    if any(name and graph.producer(name) is node and graph.is_used(name) for name in node.output):
+        graph.set_outputs(node, ["" if at == index else name for at, name in enumerate(node.output)])
+    else:
+        graph.remove(node)
+
+
+def define_constant(graph: Graph, name: str, tensor: TensorProto, *, before: NodeProto) -> None:
+    """Make the value `name` this constant: see `replace_by_constant`. Whatever made the value must go."""
+    graph.inferred[name] = onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
+    if takes_initializers(graph) and not graph.is_output(name):
+        named = TensorProto()
+        named.CopyFrom(tensor)
+        named.name = name
+        graph.set_initializer(named)
+    else:
+        graph.add_node("Constant", [], [name], before=before, name=before.name, attributes={"value": tensor})
+
+
+def takes_initializers(graph: Graph) -> bool:
+    """Whether constants of the scope can be initializers that are not graph inputs."""
+    ir_version = graph.model.proto.ir_version
+    return ir_version >= LOWEST_IR_FOR_PLAIN_INITIALIZERS and not isinstance(graph.proto, FunctionProto)
