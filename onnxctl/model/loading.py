@@ -74,6 +74,7 @@ class Model:
         while len(view):
             written = os.pwrite(source.descriptor, view, self._spool_size)
             view, self._spool_size = view[written:], self._spool_size + written
+        source.size = self._spool_size
         return Payload(self._spool, wire.RAW_DATA, offset, len(data))
 
     def _mark(self, proto: TensorProto, payload: Payload) -> None:

@@ -166,8 +166,8 @@ _NATIVE: dict[int, np.dtype[Any]] = {
 
 
 def _inline_array(proto: TensorProto) -> Array:
-    array: Array = numpy_helper.to_array(proto)
     if proto.data_type != TensorProto.STRING:
+        array: Array = numpy_helper.to_array(proto)
         return array
     texts = [text.decode("utf-8", "surrogateescape") for text in proto.string_data]
     return np.array(texts, dtype=object).reshape(tuple(proto.dims))
