@@ -1,0 +1,67 @@
+"""The scopes of a model: its top graph, the subgraphs in node attributes, and the bodies of its functions.
+
+A plain walk over the messages, for whoever reads all of a model once; `onnxctl.model.graph` has the index for editing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
+
+GRAPH, GRAPHS = AttributeProto.GRAPH, AttributeProto.GRAPHS
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One scope; path is "" for the top graph, else "If_3/then_branch" or "function:domain:Name"."""
+
+    path: str
+    body: GraphProto | FunctionProto
+
+
+def walk_scopes(model: ModelProto) -> Iterator[Scope]:
+    """Every scope, outer before inner: the top graph and its subgraphs, then each function and its subgraphs."""
+    yield from walk_scope(Scope("", model.graph))
+    for function in model.functions:
+        yield from walk_scope(Scope(function_path(function), function))
+
+
+def walk_scope(scope: Scope) -> Iterator[Scope]:
+    """The scope and every scope inside it, outer before inner."""
+    yield scope
+    for node in scope.body.node:
+        for attribute in node.attribute:
+            # A look at the type first: this is the innermost loop of every walk.
+            if attribute.type in (GRAPH, GRAPHS, 0):
+                for path, graph in attribute_graphs(scope.path, node, attribute):
+                    yield from walk_scope(Scope(path, graph))
+
+
+def attribute_graphs(path: str, node: NodeProto, attribute: AttributeProto) -> list[tuple[str, GraphProto]]:
+    """The subgraphs in one attribute of a node that stands in the scope `path`, each with its own path."""
+    own = f"{as_text(node.name or node.op_type)}/{as_text(attribute.name)}"
+    own = f"{path}/{own}" if path else own
+    if attribute.HasField("g"):
+        return [(own, attribute.g)]
+    return [(f"{own}[{index}]", graph) for index, graph in enumerate(attribute.graphs)]
+
+
+def function_path(function: FunctionProto) -> str:
+    """How reports name the scope of a function body."""
+    parts = ["function", function.domain, function.name] + ([function.overload] if function.overload else [])
+    return ":".join(map(as_text, parts))
+
+
+def node_label(path: str, node: NodeProto) -> str:
+    """How reports name a node: its name, or its operator and first output, with the scope before it."""
+    own = as_text(node.name)
+    if not own:
+        own = f"{as_text(node.op_type)}({as_text(next((name for name in node.output if name), ''))})"
+    return f"{path}/{own}" if path else own
+
+
+def as_text(value: str | bytes) -> str:
+    """A string field as str: protobuf gives bytes where it is not UTF-8; those become lone surrogates, reversibly."""
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")

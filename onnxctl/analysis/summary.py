@@ -1,0 +1,163 @@
+"""What is in a model: the report of `onnxctl inspect`, from the skeleton alone; no weight is read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from onnx import GraphProto, ModelProto
+
+from onnxctl.analysis.attributes import attribute_in_words
+from onnxctl.analysis.scopes import Scope, as_text, walk_scopes
+from onnxctl.analysis.types import refuse_unknown_symbols, tensor_spec
+from onnxctl.analysis.weights import ParameterTally, weight_info, weights_of, weights_of_scope
+from onnxctl.errors import ModelError, UnsafePath
+from onnxctl.model.graph import DEFAULT_DOMAINS
+from onnxctl.model.loading import Model
+from onnxctl.reports import FileInfo, Finding, FunctionInfo, ModelSummary, NodeInfo, OperatorCount, TensorSpec
+
+
+def summarize(
+    model: Model,
+    *,
+    nodes: bool = False,
+    weights: bool = False,
+    text: bool = False,
+    dims: Mapping[str, int] | None = None,
+    findings: tuple[Finding, ...] = (),
+) -> ModelSummary:
+    """The summary of an open model; `nodes`, `weights` and `text` add what takes room, `findings` are passed through.
+
+    `dims` gives sizes for symbolic dimensions. Raises UsageError for a symbol that the model does not have.
+    """
+    proto = model.proto
+    sizes = dims or {}
+    refuse_unknown_symbols(proto.graph, sizes)
+    scopes = list(walk_scopes(proto))
+    calls = _count_operators(scopes)
+    tally = ParameterTally()
+    for scope in scopes:
+        for weight in weights_of_scope(scope):
+            tally.add(weight)
+    parameters = tally.rows()
+    files = tuple(_files(model))
+    graph_bodies = [scope.body for scope in scopes if isinstance(scope.body, GraphProto)]
+    return ModelSummary(
+        path=model.path,
+        files=files,
+        total_bytes=_total_bytes(model),
+        ir_version=proto.ir_version,
+        opset_imports=tuple((_shown_domain(each.domain), each.version) for each in proto.opset_import),
+        producer_name=as_text(proto.producer_name),
+        producer_version=as_text(proto.producer_version),
+        domain=as_text(proto.domain),
+        model_version=proto.model_version,
+        doc_string=as_text(proto.doc_string),
+        graph_name=as_text(proto.graph.name),
+        metadata=tuple((as_text(entry.key), as_text(entry.value)) for entry in proto.metadata_props),
+        inputs=tuple(_inputs(proto.graph, sizes)),
+        outputs=tuple(tensor_spec(value, sizes) for value in proto.graph.output),
+        node_count=sum(calls.values()),
+        top_node_count=len(proto.graph.node),
+        subgraph_count=len(graph_bodies) - 1,
+        functions=tuple(_functions(proto, calls)),
+        operators=_operators(calls),
+        parameters=parameters,
+        parameter_count=sum(row.element_count for row in parameters),
+        parameter_bytes=sum(row.byte_count for row in parameters),
+        initializer_count=sum(len(body.initializer) + len(body.sparse_initializer) for body in graph_bodies),
+        findings=findings,
+        nodes=tuple(_nodes(scopes)) if nodes else None,
+        weights=tuple(weight_info(model, weight) for weight in weights_of(model)) if weights else None,
+        text=_text(model) if text else None,
+    )
+
+
+def _text(model: Model) -> str:
+    from onnxctl.analysis.text import model_text
+
+    return model_text(model)
+
+
+def _shown_domain(domain: str | bytes) -> str:
+    return "ai.onnx" if domain in DEFAULT_DOMAINS else as_text(domain)
+
+
+# ---------------------------------------------------------------- files
+
+
+def _files(model: Model) -> Iterator[FileInfo]:
+    yield FileInfo(path=model.path, role="model", file_bytes=model.source.size)
+    unsafe = {id(p.file): p.problem for p in model.payloads if isinstance(p.problem, UnsafePath)}
+    for file in model.data_files:
+        path, size, problem = as_text(file.location), None, ""
+        try:
+            if (reason := unsafe.get(id(file))) is not None:
+                raise reason
+            size = file.source().size
+        except ModelError as error:
+            problem = error.message
+        yield FileInfo(path=path, role="data", file_bytes=size, problem=problem)
+
+
+def _total_bytes(model: Model) -> int:
+    """Bytes on disk, each file once, by whatever names the model calls it."""
+    sources = [model.source, *(file.opened for file in model.data_files if file.opened is not None)]
+    return sum({source.identity: source.size for source in sources}.values())
+
+
+# ---------------------------------------------------------------- inputs
+
+
+def _inputs(graph: GraphProto, dims: Mapping[str, int]) -> Iterator[TensorSpec]:
+    defaults = {tensor.name for tensor in graph.initializer} if graph.input else set()
+    defaults.update(sparse.values.name for sparse in graph.sparse_initializer)
+    for value in graph.input:
+        yield tensor_spec(value, dims, has_default=value.name in defaults)
+
+
+# ---------------------------------------------------------------- nodes
+
+_Operator = tuple[str, str, str]
+"""Domain ("" for ai.onnx), op_type and overload."""
+
+
+def _count_operators(scopes: list[Scope]) -> Counter[_Operator]:
+    counts: Counter[_Operator] = Counter()
+    for scope in scopes:
+        counts.update((node.domain, node.op_type, node.overload) for node in scope.body.node)
+    return counts
+
+
+def _operators(calls: Counter[_Operator]) -> tuple[OperatorCount, ...]:
+    merged: Counter[tuple[str, str]] = Counter()
+    for (domain, op_type, _), count in calls.items():
+        merged[_shown_domain(domain), as_text(op_type)] += count
+    rows = (OperatorCount(domain=key[0], op_type=key[1], count=count) for key, count in merged.items())
+    return tuple(sorted(rows, key=lambda row: (-row.count, row.domain, row.op_type)))
+
+
+def _functions(proto: ModelProto, calls: Counter[_Operator]) -> Iterator[FunctionInfo]:
+    for function in proto.functions:
+        domains = DEFAULT_DOMAINS if function.domain in DEFAULT_DOMAINS else (function.domain,)
+        yield FunctionInfo(
+            domain=_shown_domain(function.domain),
+            name=as_text(function.name),
+            overload=as_text(function.overload),
+            node_count=len(function.node),
+            call_count=sum(calls[domain, function.name, function.overload] for domain in domains),
+        )
+
+
+def _nodes(scopes: list[Scope]) -> Iterator[NodeInfo]:
+    for scope in scopes:
+        for node in scope.body.node:
+            yield NodeInfo(
+                scope=scope.path,
+                name=as_text(node.name),
+                op_type=as_text(node.op_type),
+                domain=_shown_domain(node.domain),
+                inputs=tuple(map(as_text, node.input)),
+                outputs=tuple(map(as_text, node.output)),
+                attributes=tuple((as_text(each.name), attribute_in_words(each)) for each in node.attribute),
+            )

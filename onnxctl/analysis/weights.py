@@ -1,0 +1,141 @@
+"""The stored tensors of a model: initializers, sparse initializers and Constant nodes, wherever they stand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from onnx import AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto
+
+from onnxctl.analysis.scopes import Scope, as_text, walk_scopes
+from onnxctl.model.graph import DEFAULT_DOMAINS
+from onnxctl.model.loading import Model
+from onnxctl.model.tensors import DTYPES, dtype_name, raw_byte_count
+from onnxctl.reports import DtypeParameters, WeightInfo
+
+FLOAT, INT64, STRING = TensorProto.FLOAT, TensorProto.INT64, TensorProto.STRING
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One stored tensor: its data_type, how many elements are stored, and the bytes they take in raw_data.
+
+    A sparse tensor stores its non-zero values; the indices beside them count among its bytes. `stored` is the message
+    that has the values, None where they are the node's attribute itself.
+    """
+
+    scope: str
+    name: str
+    source: str
+    data_type: int
+    shape: tuple[int, ...]
+    element_count: int
+    byte_count: int
+    stored: TensorProto | None
+    is_sparse: bool = False
+
+
+def weights_of(model: Model) -> Iterator[Weight]:
+    """Every stored tensor of the graph, its subgraphs and the function bodies; training graphs are left out."""
+    for scope in walk_scopes(model.proto):
+        yield from weights_of_scope(scope)
+
+
+def weights_of_scope(scope: Scope) -> Iterator[Weight]:
+    """The stored tensors of this very scope."""
+    body, path = scope.body, scope.path
+    if isinstance(body, GraphProto):
+        for tensor in body.initializer:
+            yield _dense(path, tensor.name, "initializer", tensor)
+        for sparse in body.sparse_initializer:
+            yield _sparse(path, sparse.values.name, "sparse_initializer", sparse)
+    for node in body.node:
+        if node.op_type == "Constant" and node.domain in DEFAULT_DOMAINS:
+            yield from _constant(path, node)
+
+
+def _constant(path: str, node: NodeProto) -> Iterator[Weight]:
+    name = node.output[0] if node.output else ""
+    for attribute in node.attribute:
+        if attribute.HasField("t"):
+            yield _dense(path, name, "constant", attribute.t)
+        elif attribute.HasField("sparse_tensor"):
+            yield _sparse(path, name, "constant", attribute.sparse_tensor)
+        elif attribute.HasField("f") or attribute.floats:
+            yield _listed(path, name, attribute, FLOAT, len(attribute.floats), 4)
+        elif attribute.HasField("i") or attribute.ints:
+            yield _listed(path, name, attribute, INT64, len(attribute.ints), 8)
+        elif attribute.HasField("s") or attribute.strings:
+            yield _listed(path, name, attribute, STRING, len(attribute.strings), 0)
+
+
+def _dense(path: str, name: str, source: str, tensor: TensorProto) -> Weight:
+    data_type, shape = tensor.data_type, tuple(tensor.dims)
+    count = math.prod(shape)
+    return Weight(path, name, source, data_type, shape, count, _byte_count(tensor, data_type, count), tensor)
+
+
+def _sparse(path: str, name: str, source: str, sparse: SparseTensorProto) -> Weight:
+    values, indices = sparse.values, sparse.indices
+    count = math.prod(values.dims)
+    byte_count = _byte_count(values, values.data_type, count)
+    byte_count += _byte_count(indices, indices.data_type, math.prod(indices.dims))
+    return Weight(path, name, source, values.data_type, tuple(sparse.dims), count, byte_count, values, True)
+
+
+def _listed(path: str, name: str, attribute: AttributeProto, data_type: int, length: int, width: int) -> Weight:
+    """A Constant whose value is a plain attribute: value_int, value_floats, value_strings, ..."""
+    single = attribute.HasField("f") or attribute.HasField("i") or attribute.HasField("s")
+    count = 1 if single else length
+    byte_count = count * width
+    if data_type == STRING:
+        byte_count = len(attribute.s) if single else sum(map(len, attribute.strings))
+    return Weight(path, name, "constant", data_type, () if single else (length,), count, byte_count, None)
+
+
+def _byte_count(tensor: TensorProto, data_type: int, count: int) -> int:
+    if data_type == STRING:
+        return sum(map(len, tensor.string_data))
+    known = DTYPES.get(data_type)
+    return raw_byte_count(count, known.bits) if known else 0
+
+
+# ---------------------------------------------------------------- as reports
+
+
+def weight_info(model: Model, weight: Weight) -> WeightInfo:
+    """The tensor as a report shows it; its storage is "inline" or the external data file's location."""
+    payload = None if weight.stored is None else model.payload(weight.stored)
+    return WeightInfo(
+        scope=weight.scope,
+        name=as_text(weight.name),
+        source=weight.source,
+        dtype=dtype_name(weight.data_type),
+        shape=weight.shape,
+        element_count=weight.element_count,
+        byte_count=weight.byte_count,
+        storage=as_text(payload.file.location) if payload is not None and payload.file.location else "inline",
+    )
+
+
+class ParameterTally:
+    """Adds weights up, by dtype."""
+
+    def __init__(self) -> None:
+        self._by_type: dict[int, list[int]] = {}
+
+    def add(self, weight: Weight) -> None:
+        """Count one stored tensor."""
+        row = self._by_type.setdefault(weight.data_type, [0, 0, 0])
+        row[0] += 1
+        row[1] += weight.element_count
+        row[2] += weight.byte_count
+
+    def rows(self) -> tuple[DtypeParameters, ...]:
+        """What was counted, the dtype with the most bytes first."""
+        rows = [
+            DtypeParameters(dtype=dtype_name(data_type), tensor_count=row[0], element_count=row[1], byte_count=row[2])
+            for data_type, row in self._by_type.items()
+        ]
+        return tuple(sorted(rows, key=lambda row: (-row.byte_count, row.dtype)))
