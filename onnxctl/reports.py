@@ -158,6 +158,24 @@ class ModelSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizeConfig:
+    """What to optimize and how. passes None means the whole pipeline, external_data None "as the input has it"."""
+
+    path: str
+    output: str
+    dims: tuple[tuple[str, int], ...] = ()
+    passes: tuple[str, ...] | None = None
+    skip: tuple[str, ...] = ()
+    with_onnxsim: bool = False
+    verify: bool = True
+    seed: int = 0
+    external_data: bool | None = None
+    force: bool = False
+    in_place: bool = False
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """A rewrite a pass looked at and left alone, and why; count says how many nodes shared the reason."""
 

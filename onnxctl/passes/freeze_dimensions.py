@@ -1,0 +1,57 @@
+"""Gives symbolic dimensions a size, everywhere a symbol is named: interface, value_info, and the types in subgraphs.
+
+Not part of the pipeline: it changes the model's interface, and runs only where somebody asks for it (`--dim batch=1`).
+Sizes that follow from the graph alone are not looked for; a symbol that another symbol equals at run time stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from onnx import GraphProto, TensorShapeProto, TypeProto
+
+from onnxctl.errors import UsageError
+from onnxctl.model.graph import Graph, ModelGraphs
+
+
+def freeze_dimensions(graphs: ModelGraphs, dims: Mapping[str, int]) -> int:
+    """Replace each symbol in `dims` by its size; how many dimensions became fixed.
+
+    Raises UsageError for a symbol that no type of the model names.
+    """
+    shapes = [shape for scope in graphs.scopes() for shape in _shapes(scope)]
+    symbols = {dim.dim_param for shape in shapes for dim in shape.dim if dim.dim_param}
+    for name in dims:
+        if name not in symbols:
+            known = ", ".join(sorted(symbols)) or "none"
+            raise UsageError(f"the model has no symbolic dimension {name!r}", hint=f"its symbols are: {known}")
+    frozen = 0
+    for shape in shapes:
+        for dim in shape.dim:
+            if dim.dim_param in dims and dim.HasField("dim_param"):
+                dim.dim_value = dims[dim.dim_param]
+                frozen += 1
+    return frozen
+
+
+def _shapes(scope: Graph) -> Iterator[TensorShapeProto]:
+    values = list(scope.proto.value_info)
+    if isinstance(scope.proto, GraphProto):
+        values += [*scope.proto.input, *scope.proto.output]
+    for value in values:
+        yield from _shapes_in(value.type)
+
+
+def _shapes_in(kind: TypeProto) -> Iterator[TensorShapeProto]:
+    match kind.WhichOneof("value"):
+        case "tensor_type":
+            if kind.tensor_type.HasField("shape"):
+                yield kind.tensor_type.shape
+        case "sparse_tensor_type":
+            yield kind.sparse_tensor_type.shape
+        case "sequence_type":
+            yield from _shapes_in(kind.sequence_type.elem_type)
+        case "optional_type":
+            yield from _shapes_in(kind.optional_type.elem_type)
+        case "map_type":
+            yield from _shapes_in(kind.map_type.value_type)
