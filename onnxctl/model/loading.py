@@ -230,7 +230,7 @@ def _mark_external(model: Model, folders: tuple[str, str]) -> None:
 
 
 def _external_payload(proto: TensorProto, files: dict[str, DataFile], folders: tuple[str, str]) -> Payload:
-    entries = [(entry.key, entry.value) for entry in proto.external_data]
+    entries = [(_text(entry.key), _text(entry.value)) for entry in proto.external_data]
     locations = [value for key, value in entries if key == "location"]
     location = locations[0] if locations else ""
     file = files.setdefault(location, DataFile(location or "(none)", folders))
@@ -250,11 +250,25 @@ def _external_payload(proto: TensorProto, files: dict[str, DataFile], folders: t
         payload.offset = _count(values, "offset", 0)
         payload.length = _count(values, "length", expected)
         payload.checksum = values.get("checksum", "")
+        payload.other_keys = tuple(key for key in values if key not in _EXTERNAL_DATA_KEYS)
         if len(values) != len(entries):
             raise InvalidModel("external_data gives a key twice")
+        if dtype and payload.length != expected:
+            raise InvalidModel(
+                f"external_data has length = {payload.length}, but dims = {list(proto.dims)[:8]} of {dtype.name} "
+                f"need {expected} bytes"
+            )
     except ModelError as error:
         payload.problem = type(error)(f"tensor {proto.name!r}: {error.message}", hint=error.hint)
     return payload
+
+
+_EXTERNAL_DATA_KEYS = frozenset({"location", "offset", "length", "checksum", "basepath"})
+
+
+def _text(value: str | bytes) -> str:
+    """A string field as str: protobuf gives bytes where it is not UTF-8."""
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 
 
 def _count(values: dict[str, str], key: str, default: int) -> int:

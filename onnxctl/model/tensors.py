@@ -58,7 +58,8 @@ class Payload:
     """The bytes of one tensor, on disk. field is the TensorProto field whose encoding they have (wire.RAW_DATA, ...).
 
     location_written: see `wire.Cut`. checksum is external_data's own (SHA-1, hexadecimal), "" where none is given.
-    problem is why external_data can't be used as written; reading raises it.
+    problem is why external_data can't be used as written; reading raises it. other_keys are those of its keys that the
+    specification does not have.
     """
 
     file: DataFile
@@ -69,6 +70,7 @@ class Payload:
     tensor_name: str = ""
     checksum: str = ""
     problem: ModelError | None = None
+    other_keys: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raises UnsafePath, UnreadableFile or InvalidModel where the bytes can't be had; reads none of them."""
@@ -220,8 +222,6 @@ def check_tensor(tensor: Tensor) -> None:
     if payload is not None and payload.file.location:
         if dtype.number == TensorProto.STRING:
             raise InvalidModel(f"{what}: strings can't be external data")
-        if payload.problem is None and payload.length != tensor.byte_count:
-            raise InvalidModel(_wrong_size(tensor, f"external data of length {payload.length}"))
         return
     held = [name for name in (*_DATA_FIELDS, "int32_data") if len(getattr(proto, name))]
     if proto.HasField("raw_data") or (payload is not None and payload.field == wire.RAW_DATA):
