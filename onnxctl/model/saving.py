@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from onnxctl.errors import InvalidModel, OutputExists, ResourceLimit, StorageError, UsageError
+from onnxctl.errors import InvalidModel, ModelError, OutputExists, ResourceLimit, StorageError, UsageError
 from onnxctl.model import wire
 from onnxctl.model.loading import Model, tensors_of_model
 from onnxctl.model.tensors import Payload
@@ -78,7 +78,11 @@ def check_target(model: Model, path: str, *, force: bool = False, in_place: bool
 
 
 def _data_identities(model: Model) -> set[tuple[int, int]]:
-    return {file.opened.identity for file in model.data_files if file.opened is not None}
+    found = set()
+    for file in model.data_files:
+        with contextlib.suppress(ModelError):  # what can't be opened can't be overwritten as its input either
+            found.add(file.source().identity)
+    return found
 
 
 def _own_data_files(path: str) -> Iterator[str]:

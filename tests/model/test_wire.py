@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -161,7 +162,7 @@ def test_a_second_graph_is_refused() -> None:
 
 def test_the_way_to_tensors_is_the_schemas() -> None:
     """CHILDREN lists exactly the fields of the installed onnx through which a TensorProto can be reached."""
-    messages = [ModelProto, NodeProto, GraphProto, onnx.AttributeProto, onnx.FunctionProto, TensorProto]
+    messages: list[Any] = [ModelProto, NodeProto, GraphProto, onnx.AttributeProto, onnx.FunctionProto, TensorProto]
     messages += [onnx.TrainingInfoProto, onnx.SparseTensorProto]
     leading = {message.DESCRIPTOR.name for message in messages}
     for message in messages:
