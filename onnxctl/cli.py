@@ -1,0 +1,185 @@
+"""The `onnxctl` command: its subcommands, its global options, and the only place where an error becomes an exit code.
+
+Nothing heavy is imported here: `onnxctl --help` loads neither numpy nor onnx nor onnxruntime.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import signal
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from types import FrameType, ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperCommand
+from typer.main import get_command
+
+from onnxctl import __version__
+from onnxctl.commands import inspect, optimize, providers, run
+from onnxctl.errors import (
+    EXIT_BUG,
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_MACHINE,
+    EXIT_TERMINATED,
+    EXIT_USAGE,
+    OnnxctlError,
+)
+
+if TYPE_CHECKING:
+    from onnxctl.reports import ErrorReport
+
+COMMANDS: tuple[ModuleType, ...] = (inspect, optimize, run, providers)
+"""The subcommands, in the order of the help. Each module has a function `command` and the text `EXAMPLES`."""
+
+_EXIT_CODES = """Exit codes: 0 done; 1 done, and the answer is no; 2 asked wrongly; 3 the file can't be used as a model;
+4 this machine can't do it; 70 a bug in onnxctl; 130 interrupted."""
+
+
+def main() -> NoReturn:
+    """Run the command line this process was started with, and exit."""
+    sys.exit(execute(sys.argv[1:]))
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Whatever is raised below ends here, in one line and a hint."""
+    _prepare_process()
+    try:
+        code = get_command(build_app()).main(list(arguments), prog_name="onnxctl", standalone_mode=False)
+        if code != EXIT_INTERRUPTED:
+            return code or EXIT_DONE
+        report = _describe(KeyboardInterrupt())
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one boundary
+        report = _describe(error)
+        if "--debug" in _options(arguments):
+            _show_traceback(error)
+    _show_error(report, as_json=_wants_json(arguments))
+    return report.exit_code
+
+
+def build_app() -> typer.Typer:
+    """The command line as Typer knows it."""
+    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, epilog=_EXIT_CODES)
+    app.callback(invoke_without_command=True)(_global_options)
+    for module in COMMANDS:
+        name = module.__name__.rpartition(".")[2].replace("_", "-")
+        app.command(name, cls=PlainCommand, epilog=module.EXAMPLES)(module.command)
+    return app
+
+
+class PlainCommand(TyperCommand):
+    """A command whose help is plain text: options under the headings they name, examples as they are written."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options, each group under its heading."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                groups.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(record)
+        for heading in sorted(groups, key=lambda each: each == "Options"):
+            with formatter.section(heading):
+                formatter.write_dl(groups[heading])
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The usage line's parts, arguments without the braces that Typer puts around required ones."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples line by line."""
+        if self.epilog:
+            with formatter.section("Examples"):
+                for line in self.epilog.strip().splitlines():
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n" if line else "\n")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"onnxctl {__version__}")
+        raise typer.Exit
+
+
+def _global_options(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback when something fails.")] = False,
+) -> None:
+    """Inspect, optimize and run ONNX models."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(EXIT_USAGE)
+
+
+# ---------------------------------------------------------------- the process
+
+
+def _prepare_process() -> None:
+    """Text that the terminal's encoding lacks is escaped instead of fatal; SIGTERM unwinds like any exception."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    with contextlib.suppress(ValueError):  # only the main thread may; elsewhere somebody else handles signals
+        signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(EXIT_TERMINATED)
+
+
+# ---------------------------------------------------------------- errors
+
+
+def _describe(error: BaseException) -> ErrorReport:
+    from onnxctl.reports import ErrorReport
+
+    if isinstance(error, OnnxctlError):
+        name, message, hint, code = type(error).__name__, error.message, error.hint, error.exit_code
+    elif isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        hint = f"see {context.command_path} --help" if context is not None else ""
+        name, message, code = "UsageError", " ".join(error.format_message().split()), EXIT_USAGE
+    elif isinstance(error, KeyboardInterrupt):
+        name, message, hint, code = "Interrupted", "interrupted", "", EXIT_INTERRUPTED
+    elif isinstance(error, MemoryError):
+        name, message, hint, code = "ResourceLimit", "out of memory", "", EXIT_MACHINE
+    else:
+        name, message, code = "InternalError", f"internal error: {type(error).__name__}: {error}", EXIT_BUG
+        hint = "this is a bug in onnxctl; please report it with what 'onnxctl --debug ...' shows"
+    return ErrorReport(error=name, message=message, hint=hint, exit_code=code)
+
+
+def _show_error(report: ErrorReport, *, as_json: bool) -> None:
+    from onnxctl.commands.output import show_report
+    from onnxctl.render.escape import escape
+
+    typer.echo(f"onnxctl: error: {escape(report.message)}", err=True)
+    if report.hint:
+        typer.echo(f"  hint: {escape(report.hint)}", err=True)
+    if as_json:
+        with contextlib.suppress(OnnxctlError):  # standard output may be what failed
+            show_report(report, "json")
+
+
+def _show_traceback(error: BaseException) -> None:
+    import traceback
+
+    from onnxctl.render.escape import escape_lines
+
+    typer.echo(escape_lines("".join(traceback.format_exception(error))), err=True)
+
+
+def _options(arguments: Sequence[str]) -> list[str]:
+    """The arguments before "--". Errors may come before these are parsed, so two options are looked for by eye."""
+    return list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    options = _options(arguments)
+    return "--json" in options or "--format=json" in options or ("--format", "json") in pairwise(options)

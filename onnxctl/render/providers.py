@@ -1,0 +1,35 @@
+"""How `providers` tells what models can run on here, and how to get the rest."""
+
+from __future__ import annotations
+
+from onnxctl.render.document import Block, Cell, Column, Document, Findings, Heading, Styled, Table
+from onnxctl.reports import ProviderInfo, ProvidersReport
+
+
+def providers_document(report: ProvidersReport) -> Document:
+    """The list of providers laid out, usable ones first."""
+    version = f"onnxruntime {report.onnxruntime_version}" if report.onnxruntime_version else "onnxruntime is missing"
+    installed = ", ".join(f"{name} {release}" for name, release in report.distributions)
+    columns = (
+        Column(title="name", style="accent", code=True),
+        Column(title="state"),
+        Column(title="onnxruntime's name", code=True),
+        Column(title="why not, and what helps", overflow="wrap"),
+    )
+    ordered = sorted(report.providers, key=lambda each: (not each.usable, not each.built_in))
+    blocks: list[Block] = [
+        Heading(version, f"from {installed}" if installed else "", level=1),
+        Table(columns, tuple(_row(each) for each in ordered)),
+    ]
+    if report.findings:
+        blocks += [Heading("Findings"), Findings(report.findings)]
+    return Document(tuple(blocks))
+
+
+def _row(info: ProviderInfo) -> tuple[Cell, ...]:
+    if info.usable:
+        state = Styled("usable", "good")
+    else:
+        state = Styled("built in, not usable", "warning") if info.built_in else Styled("not built in", "dim")
+    advice = "" if info.usable else "; ".join(filter(None, (info.reason, info.hint)))
+    return info.name, state, info.provider, advice

@@ -1,0 +1,14 @@
+"""What text is drawn for: how wide it may be, whether in colours, and with which characters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screen:
+    """width is in terminal cells; None means that lines are as long as they are (a pipe or a file)."""
+
+    width: int | None = None
+    colour: bool = False
+    unicode: bool = True

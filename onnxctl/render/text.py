@@ -1,0 +1,191 @@
+"""Text for terminals and pipes: aligned columns, no frames, one row per line wherever the width is not limited.
+
+In a terminal, cells are cut or wrapped to its width; in a pipe rows are as long as they need to be, so that grep works.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+
+from onnxctl.render.document import (
+    Block,
+    Cell,
+    Code,
+    Column,
+    Document,
+    Facts,
+    Findings,
+    Heading,
+    Histogram,
+    Paragraph,
+    Style,
+    Styled,
+    Table,
+)
+from onnxctl.render.escape import cut_middle, escape, escape_lines
+from onnxctl.render.screen import Screen
+from onnxctl.render.views import document_of
+from onnxctl.reports import Report
+
+_CODES: dict[Style, str] = {"strong": "1", "dim": "2", "accent": "36", "good": "32", "warning": "33", "bad": "31"}
+_SEVERITIES: dict[str, Style] = {"info": "dim", "warning": "warning", "error": "bad"}
+_ASCII = {"…": "...", "·": "-", "µ": "u", "±": "+-", "→": "->", "█": "#", "≤": "<="}
+_ASCII_TABLE = str.maketrans(_ASCII)
+_GAP = 2
+_INDENT = 2
+_NARROWEST = 10
+_LONGEST_BAR = 24
+
+
+def render(report: Report, screen: Screen) -> str:
+    """The report as text, ending in a line break."""
+    return render_document(document_of(report), screen)
+
+
+def render_document(document: Document, screen: Screen) -> str:
+    """The document as text, ending in a line break."""
+    lines: list[str] = []
+    joined = True
+    for block in document.blocks:
+        if not joined:
+            lines.append("")
+        lines += _draw(block, screen)
+        joined = isinstance(block, Heading) and block.level > 1
+    if document.more and screen.width is not None:
+        lines += ["", *_draw(Paragraph(document.more, "dim"), screen)]
+    return "\n".join(lines) + "\n"
+
+
+def _draw(block: Block, screen: Screen) -> list[str]:
+    match block:
+        case Heading():
+            note = f"  {_paint(_plain(block.note, screen), 'dim', screen)}" if block.note else ""
+            return [_paint(_plain(block.text, screen), "strong" if block.level == 1 else "accent", screen) + note]
+        case Facts():
+            columns = (Column(style="dim"), Column(overflow="wrap"))
+            return _draw_table(Table(columns, block.rows), screen)
+        case Table():
+            return _draw_table(block, screen)
+        case Histogram():
+            return _draw_histogram(block, screen)
+        case Paragraph():
+            lines = _wrap(_plain(block.text, screen), screen.width)
+            return [_paint(line, block.style, screen) for line in lines]
+        case Findings():
+            return _draw_findings(block, screen)
+        case Code():
+            return [_encodable(line, screen) for line in escape_lines(block.text).rstrip("\n").split("\n")]
+
+
+def _draw_table(table: Table, screen: Screen) -> list[str]:
+    columns = table.columns
+    titles = tuple(Styled(column.title, "dim") for column in columns)
+    rows = [titles, *table.rows] if any(column.title for column in columns) else list(table.rows)
+    texts = [[_plain(_text(cell), screen) for cell in row] for row in rows]
+    if not texts:
+        return []
+    widths = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]
+    if screen.width is not None:
+        widths = _fit(widths, columns, screen.width - _INDENT - _GAP * (len(columns) - 1))
+    lines: list[str] = []
+    for row, row_texts in zip(rows, texts, strict=True):
+        styles = [
+            cell.style if isinstance(cell, Styled) else column.style for cell, column in zip(row, columns, strict=True)
+        ]
+        lines += _draw_row(row_texts, styles, widths, columns, screen)
+    return lines
+
+
+def _fit(widths: list[int], columns: Sequence[Column], room: int) -> list[int]:
+    """The widths, the widest flexible column narrowed by one until all fit or nothing more can be narrowed."""
+    widths = list(widths)
+    excess = sum(widths) - room
+    flexible = [index for index, column in enumerate(columns) if column.overflow != "keep"]
+    while excess > 0:
+        widest = max(flexible, key=lambda index: widths[index], default=None)
+        if widest is None or widths[widest] <= _NARROWEST:
+            break
+        rivals = [widths[index] for index in flexible if widths[index] < widths[widest]]
+        step = min(excess, max(1, (widths[widest] - max(rivals, default=_NARROWEST)) or 1))
+        widths[widest] -= min(step, widths[widest] - _NARROWEST)
+        excess = sum(widths) - room
+    return widths
+
+
+def _draw_row(
+    texts: Sequence[str], styles: Sequence[Style], widths: Sequence[int], columns: Sequence[Column], screen: Screen
+) -> list[str]:
+    cells = [
+        _wrap(text, width) if column.overflow == "wrap" else [cut_middle(text, width, _ellipsis(screen))]
+        for text, width, column in zip(texts, widths, columns, strict=True)
+    ]
+    lines: list[str] = []
+    for index in range(max(map(len, cells))):
+        line = " " * _INDENT
+        for parts, style, width, column in zip(cells, styles, widths, columns, strict=True):
+            part = parts[index] if index < len(parts) else ""
+            blank = " " * (width - cell_len(part))
+            painted = _paint(part, style, screen)
+            line += (blank + painted if column.align == "right" else painted + blank) + " " * _GAP
+        lines.append(line.rstrip())
+    return lines
+
+
+def _draw_histogram(histogram: Histogram, screen: Screen) -> list[str]:
+    drawn, listed = histogram.rows[: histogram.drawn], histogram.rows[histogram.drawn :]
+    if len(listed) == 1:
+        drawn, listed = histogram.rows, ()
+    most = max((count for _, count in drawn), default=1)
+    rows = tuple(
+        (name, f"{count:,}", Styled("█" * max(1, round(count / most * _LONGEST_BAR)), "accent"))
+        for name, count in drawn
+    )
+    lines = _draw_table(Table((Column(overflow="cut"), Column(align="right"), Column()), rows), screen)
+    if listed:
+        others = ", ".join(f"{name} {count:,}" for name, count in listed)
+        room = None if screen.width is None else screen.width - _INDENT
+        lines += [" " * _INDENT + _paint(line, "dim", screen) for line in _wrap(_plain(f"and {others}", screen), room)]
+    return lines
+
+
+def _draw_findings(block: Findings, screen: Screen) -> list[str]:
+    rows: list[tuple[Cell, ...]] = []
+    for finding in block.findings:
+        where = f"{finding.where}: " if finding.where else ""
+        rows.append((Styled(finding.severity, _SEVERITIES[finding.severity]), where + finding.message))
+        if finding.hint:
+            rows.append(("", Styled(finding.hint, "dim")))
+    return _draw_table(Table((Column(), Column(overflow="wrap")), tuple(rows)), screen)
+
+
+def _text(cell: Cell) -> str:
+    return cell.text if isinstance(cell, Styled) else cell
+
+
+def _plain(text: str, screen: Screen) -> str:
+    return _encodable(escape(text), screen)
+
+
+def _encodable(text: str, screen: Screen) -> str:
+    if screen.unicode or text.isascii():
+        return text
+    return text.translate(_ASCII_TABLE).encode("ascii", "backslashreplace").decode()
+
+
+def _ellipsis(screen: Screen) -> str:
+    return _encodable("…", screen)
+
+
+def _wrap(text: str, width: int | None) -> list[str]:
+    if width is None or cell_len(text) <= width:
+        return [text]
+    return textwrap.wrap(text, max(width, _NARROWEST), break_on_hyphens=False) or [""]
+
+
+def _paint(text: str, style: Style, screen: Screen) -> str:
+    if not screen.colour or style == "plain" or not text:
+        return text
+    return f"\x1b[{_CODES[style]}m{text}\x1b[0m"

@@ -1,0 +1,72 @@
+"""Figures as people read them: three digits and a unit."""
+
+from __future__ import annotations
+
+import math
+
+_NANOSECONDS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"))
+
+
+def format_bytes(count: int | None) -> str:
+    """A size in decimal units: 978 B, 12.3 kB, 26.1 MB."""
+    return "?" if count is None else _scaled(count, ("B", "kB", "MB", "GB", "TB", "PB"))
+
+
+def format_count(count: int) -> str:
+    """A count: 9,408 in full up to six digits, then 12.3 M."""
+    if abs(count) < 1_000_000:
+        return f"{count:,}"
+    return _scaled(count, ("", "k", "M", "G", "T", "P"))
+
+
+def format_duration(nanoseconds: float) -> str:
+    """A time: 812 ns, 12.3 µs, 1.24 ms, 2.5 s, 3 min 5 s."""
+    if not math.isfinite(nanoseconds):
+        return "?"
+    if nanoseconds >= 60e9:
+        minutes, seconds = divmod(round(nanoseconds / 1e9), 60)
+        return f"{minutes:,} min {seconds} s"
+    for size, unit in _NANOSECONDS:
+        if abs(nanoseconds) >= size * 0.9995:
+            return f"{_digits(nanoseconds / size)} {unit}"
+    return f"{nanoseconds:.0f} ns"
+
+
+def format_change(before: float, after: float) -> str:
+    """The change from before to after in percent: -12.3 %, "=" where there is none."""
+    if before == after:
+        return "="
+    if before == 0:
+        return "new"
+    percent = (after - before) / before * 100
+    return (
+        f"{percent:+.0f} %"
+        if abs(percent) >= 10
+        else f"{percent:+.1f} %"
+        if abs(percent) >= 0.1
+        else f"{percent:+.2g} %"
+    )
+
+
+def format_number(value: float | None) -> str:
+    """A tensor's value: four digits."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def count_of(count: int, singular: str, plural: str = "") -> str:
+    """A count with its noun: 1 run, 3 runs."""
+    return f"{format_count(count)} {singular if count == 1 else plural or singular + 's'}"
+
+
+def _scaled(count: float, units: tuple[str, ...]) -> str:
+    for unit in units[:-1]:
+        if abs(count) < 999.5:
+            return f"{_digits(count)} {unit}".rstrip()
+        count /= 1000
+    return f"{_digits(count)} {units[-1]}"
+
+
+def _digits(value: float) -> str:
+    if isinstance(value, int) or abs(value) >= 99.95:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
