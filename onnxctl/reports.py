@@ -271,15 +271,21 @@ class RunConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyStatistics:
-    """Statistics of the samples, in nanoseconds; percentiles by linear interpolation between closest ranks."""
+    """Statistics of the samples, in nanoseconds; percentiles by linear interpolation between closest ranks.
+
+    median_low_ns to median_high_ns is a 95 % confidence interval of the median that assumes no distribution.
+    """
 
     sample_count: int
     min_ns: float
     mean_ns: float
     median_ns: float
+    median_low_ns: float
+    median_high_ns: float
     p90_ns: float
     p95_ns: float
     p99_ns: float
+    p99_9_ns: float
     max_ns: float
     std_ns: float
 

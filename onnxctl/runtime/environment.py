@@ -1,0 +1,135 @@
+"""The machine and the software that a measurement was made with."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import onnxctl
+from onnxctl.reports import Environment
+from onnxctl.runtime import library
+from onnxctl.runtime.providers import ExecutionProvider
+
+_ANSWER_TIMEOUT_S = 5.0
+_NO_LIMIT = 1 << 60
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
+
+
+def describe_environment(provider: ExecutionProvider) -> Environment:
+    """The machine as the operating system describes it now; devices are GPUs, asked for where the provider uses them."""
+    return Environment(
+        cpu=_cpu_model(),
+        cpu_count=usable_cpu_count(),
+        memory_bytes=_total_memory_bytes(),
+        os=f"{platform.system()} {platform.release()} {platform.machine()}",
+        python=platform.python_version(),
+        onnx=_version("onnx"),
+        onnxruntime=library.installed_version(),
+        onnxctl=onnxctl.__version__,
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        devices=_nvidia_devices() if provider.name in ("cuda", "tensorrt", "tensorrt-rtx") else (),
+    )
+
+
+def usable_cpu_count() -> int:
+    """How many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def available_memory_bytes() -> int | None:
+    """Memory that a new process could use without swapping, within the limit of this container; None where unknown."""
+    limits = [_meminfo_bytes("MemAvailable"), _control_group_room_bytes()]
+    known = [each for each in limits if each is not None]
+    return min(known) if known else None
+
+
+def peak_memory_bytes() -> int:
+    """The most physical memory this process has held so far; 0 where the system does not say.
+
+    Linux's VmHWM and not getrusage: the latter begins with the peak of the process that started this one.
+    """
+    status = _read("/proc/self/status")
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) << 10
+    if sys.platform == "darwin":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes here, unlike on Linux
+    return 0
+
+
+def _cpu_model() -> str:
+    for line in _read("/proc/cpuinfo").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("model name", "Model", "cpu model"):
+            return value.strip()
+    if sys.platform == "darwin":
+        return _first_line_of("sysctl", "-n", "machdep.cpu.brand_string")
+    return platform.processor() or platform.machine()
+
+
+def _total_memory_bytes() -> int:
+    total = _meminfo_bytes("MemTotal")
+    if total is None and hasattr(os, "sysconf"):
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return total or 0
+
+
+def _meminfo_bytes(key: str) -> int | None:
+    for line in _read("/proc/meminfo").splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) << 10
+    return None
+
+
+def _control_group_room_bytes() -> int | None:
+    """What the container's memory limit leaves; None where there is no limit (cgroup version 1 or 2)."""
+    for limit, usage in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        most, used = _read(_CONTROL_GROUP / limit).strip(), _read(_CONTROL_GROUP / usage).strip()
+        if most.isdigit() and used.isdigit() and int(most) < _NO_LIMIT:
+            return max(0, int(most) - int(used))
+    return None
+
+
+def _nvidia_devices() -> tuple[str, ...]:
+    said = _output_of("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")
+    return tuple(line.strip() for line in said.splitlines() if line.strip())
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _first_line_of(*command: str) -> str:
+    return _output_of(*command).partition("\n")[0].strip()
+
+
+def _output_of(*command: str) -> str:
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_ANSWER_TIMEOUT_S, check=True
+        )
+        return done.stdout
+    return ""
+
+
+def _read(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,184 @@
+"""The timing loop: what is run and the clock are handed in, so that time itself can be tested."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from onnxctl.reports import Finding
+from onnxctl.runtime.statistics import count_outliers, percentile, trend
+
+Clock = Callable[[], int]
+"""Nanoseconds from any fixed moment, never going back."""
+
+MINIMUM_RUN_COUNT = 5
+MAXIMUM_RUN_COUNT = 100_000
+MAXIMUM_WARMUP_COUNT = 1_000
+STEADY_WINDOW = 10
+FEW_SAMPLES = 20
+TIMER_STEPS = 100
+"""A run shorter than so many steps of the timer is measured with an error of 1 % or more."""
+
+OUTLIER_SHARE = 0.01
+DRIFT_IN_WARMUP = 0.02
+LOADED_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """The samples of the timed runs in order, and what came before them."""
+
+    first_run_ns: int
+    warmup_count: int
+    samples_ns: tuple[int, ...]
+
+
+def time_runs(
+    run: Callable[[], object],
+    *,
+    clock: Clock = time.perf_counter_ns,
+    warmup_count: int = 5,
+    run_count: int | None = None,
+    duration_s: float = 3.0,
+    news: Callable[[str], None] = lambda text: None,
+) -> Timing:
+    """Time `run`: once for the first run, then the warm-up, then as many times as asked.
+
+    The warm-up makes warmup_count runs and goes on until they are steady (`is_steady`), for at most duration_s and
+    MAXIMUM_WARMUP_COUNT runs; warmup_count 0 means none at all. Then run_count runs, or as many as fit into duration_s,
+    at least MINIMUM_RUN_COUNT and at most MAXIMUM_RUN_COUNT. Garbage collection is off meanwhile.
+    """
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        news("first run")
+        first_run_ns = _time_once(run, clock)
+        news("warming up")
+        warmed_up = _warm_up(run, clock, warmup_count, duration_s)
+        news(f"timing {run_count} runs" if run_count else f"timing for {duration_s:g} s")
+        samples = _sample(run, clock, run_count, duration_s)
+    finally:
+        if collecting:
+            gc.enable()
+    return Timing(first_run_ns=first_run_ns, warmup_count=warmed_up, samples_ns=tuple(samples))
+
+
+def _time_once(run: Callable[[], object], clock: Clock) -> int:
+    start = clock()
+    run()
+    return clock() - start
+
+
+def _warm_up(run: Callable[[], object], clock: Clock, at_least: int, duration_s: float) -> int:
+    samples: list[int] = []
+    end = clock() + int(duration_s * 1e9)
+    while at_least and len(samples) < MAXIMUM_WARMUP_COUNT:
+        late = clock() >= end and bool(samples)
+        if late or (len(samples) >= at_least and is_steady(samples)):
+            break
+        samples.append(_time_once(run, clock))
+    return len(samples)
+
+
+def is_steady(samples: list[int]) -> bool:
+    """Whether the last STEADY_WINDOW runs show no drift: neither a trend, nor faster halves one after the other."""
+    window = samples[-STEADY_WINDOW:]
+    if len(window) < STEADY_WINDOW:
+        return False
+    half = STEADY_WINDOW // 2
+    before, after = percentile(sorted(window[:half]), 50), percentile(sorted(window[half:]), 50)
+    return trend(window) == 0.0 and before - after <= DRIFT_IN_WARMUP * after
+
+
+def _sample(run: Callable[[], object], clock: Clock, run_count: int | None, duration_s: float) -> list[int]:
+    samples: list[int] = []
+    if run_count is not None:
+        return [_time_once(run, clock) for _ in range(run_count)]
+    now = clock()
+    end = now + int(duration_s * 1e9)
+    while len(samples) < MINIMUM_RUN_COUNT or (now < end and len(samples) < MAXIMUM_RUN_COUNT):
+        start = clock()
+        run()
+        now = clock()
+        samples.append(now - start)
+    return samples
+
+
+# ---------------------------------------------------------------- doubts
+
+
+def timer_step_ns(clock: Clock = time.perf_counter_ns) -> int:
+    """The smallest step the clock was seen to make."""
+    steps = []
+    for _ in range(100):
+        before = now = clock()
+        while now == before:
+            now = clock()
+        steps.append(now - before)
+    return min(steps)
+
+
+def load_average() -> float:
+    """How many processes wanted to run during the last minute; 0.0 where the system does not say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+
+
+def doubts(timing: Timing, *, timer_ns: int, load: float, cpu_count: int) -> tuple[Finding, ...]:
+    """Why the samples may not be what they seem. load is the load average before the first run.
+
+    Codes: too-few-samples, unsteady, outliers, shorter-than-timer, machine-loaded.
+    """
+    samples = timing.samples_ns
+    found = []
+    if len(samples) < FEW_SAMPLES:
+        found.append(
+            _doubt(
+                "too-few-samples",
+                f"{len(samples)} runs say little about percentiles",
+                f"time at least {FEW_SAMPLES} runs: --runs or --duration",
+            )
+        )
+    drift = trend(samples)
+    if drift:
+        word = "slower" if drift > 0 else "faster"
+        found.append(
+            _doubt(
+                "unsteady",
+                f"the runs became {abs(drift):.0%} {word} while they were timed",
+                "raise --warmup or --duration, or let the machine cool down",
+            )
+        )
+    outliers = count_outliers(samples)
+    if outliers > OUTLIER_SHARE * len(samples):
+        found.append(
+            _doubt(
+                "outliers",
+                f"{outliers} of {len(samples)} runs took far longer or shorter than the others",
+                "something else may have used the machine: run again when it is quiet",
+            )
+        )
+    if percentile(sorted(samples), 50) < TIMER_STEPS * timer_ns:
+        found.append(
+            _doubt(
+                "shorter-than-timer",
+                f"one run takes less than {TIMER_STEPS} steps of the timer ({timer_ns} ns each)",
+                "use larger inputs: --dim",
+            )
+        )
+    if load > LOADED_SHARE * cpu_count:
+        found.append(
+            _doubt(
+                "machine-loaded",
+                f"the machine was busy before the first run (load average {load:.1f} on {cpu_count} CPUs)",
+                "close what else is running",
+            )
+        )
+    return tuple(found)
+
+
+def _doubt(code: str, message: str, hint: str) -> Finding:
+    return Finding(code=code, severity="warning", message=message, hint=hint)
