@@ -25,7 +25,9 @@ def command(
     text: Annotated[
         bool,
         typer.Option(
-            "--text", help="Show the graph in ONNX's text syntax, weights left out.", rich_help_panel="Detail"
+            "--text",
+            help="Show the graph itself, in ONNX's text syntax; large weights are left out.",
+            rich_help_panel="Detail",
         ),
     ] = False,
     dim: Dim = None,

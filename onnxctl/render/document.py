@@ -57,10 +57,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under columns."""
+    """Rows under columns; text shows the titles only where they tell something the rows don't."""
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    titled: bool = True
 
 
 @dataclass(frozen=True, slots=True)

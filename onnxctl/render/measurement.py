@@ -69,12 +69,12 @@ def _latency(report: RunReport) -> Table:
 def _values(values: Sequence[ValueSummary]) -> Block:
     rows = tuple((each.name, _type(each), _range(each), _remark(each)) for each in values)
     columns = (
-        Column(overflow="cut", code=True),
-        Column(overflow="cut", code=True),
-        Column(overflow="cut"),
-        Column(overflow="cut", style="dim"),
+        Column(title="name", overflow="cut", code=True),
+        Column(title="type", overflow="cut", code=True),
+        Column(title="values", overflow="cut"),
+        Column(title="note", overflow="cut", style="dim"),
     )
-    return Table(columns, rows) if rows else Paragraph("  none", "dim")
+    return Table(columns, rows, titled=False) if rows else Paragraph("  none", "dim")
 
 
 def _type(value: ValueSummary) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from textwrap import shorten
 
 from onnxctl.render.document import (
     Block,
@@ -20,23 +21,30 @@ from onnxctl.render.document import (
     Table,
 )
 from onnxctl.render.units import count_of, format_bytes, format_count
-from onnxctl.reports import FileInfo, FunctionInfo, ModelSummary, NodeInfo, TensorSpec, WeightInfo
+from onnxctl.reports import DtypeParameters, FileInfo, FunctionInfo, ModelSummary, NodeInfo, TensorSpec, WeightInfo
 
 _ALIKE = 4
 """So many neighbouring inputs or outputs of one type are shown as the first, a count, and the last."""
 
+_LONGEST_VALUE = 140
+
 
 def summary_document(report: ModelSummary) -> Document:
     """The summary of a model laid out."""
+    if report.text is not None and report.nodes is None and report.weights is None:
+        return Document((Code(report.text),))
     blocks: list[Block] = [Heading(report.path, format_bytes(report.total_bytes), level=1), Facts(_facts(report))]
     blocks += _files(report.files)
-    blocks += _interface("Inputs", report.inputs)
-    blocks += _interface("Outputs", report.outputs)
-    blocks += _parameters(report)
+    if report.inputs or report.outputs:
+        blocks.append(_interface(report.inputs, report.outputs))
+    if len(report.parameters) > 1:
+        blocks += [Heading("Parameters", _parameter_note(report)), _parameters(report.parameters)]
     if report.operators:
         rows = tuple((operator_name(each.domain, each.op_type), each.count) for each in report.operators)
         blocks += [Heading("Operators", _node_note(report)), Histogram("operator", rows)]
     blocks += _functions(report.functions)
+    if report.metadata:
+        blocks += [Heading("Metadata"), Facts(tuple((key, _shortened(value)) for key, value in report.metadata))]
     if report.nodes is not None:
         blocks += [Heading("All nodes"), _nodes(report.nodes)]
     if report.weights is not None:
@@ -54,32 +62,32 @@ def operator_name(domain: str, op_type: str) -> str:
     return op_type if domain in ("", "ai.onnx") else f"{domain}.{op_type}"
 
 
-def interface_table(specs: Sequence[TensorSpec]) -> Table:
-    """Inputs or outputs with their types, long runs of alike ones shortened."""
-    rows: list[tuple[Cell, ...]] = []
-    for _, group in groupby(specs, key=lambda spec: (spec.type, spec.has_default)):
-        alike = list(group)
-        shown = [_interface_row(spec) for spec in alike]
-        if len(alike) >= _ALIKE:
-            shown[1:-1] = [(Styled(f"… {len(alike) - 2} more", "dim"), "", "")]
-        rows += shown
-    return Table(
-        (Column(overflow="cut", code=True), Column(overflow="cut", code=True), Column(style="dim")), tuple(rows)
+def _interface(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> Table:
+    columns = (
+        Column(title="", style="dim"),
+        Column(title="name", overflow="cut", code=True),
+        Column(title="type", overflow="cut", code=True),
+        Column(title="note", style="dim"),
     )
+    rows = (*_interface_rows("input", inputs), *_interface_rows("output", outputs))
+    return Table(columns, rows, titled=False)
 
 
-def _interface_row(spec: TensorSpec) -> tuple[Cell, ...]:
-    return spec.name, spec.type, "has a default" if spec.has_default else ""
-
-
-def _interface(title: str, specs: Sequence[TensorSpec]) -> list[Block]:
-    if not specs:
-        return [Heading(title, "none")]
-    return [Heading(title, str(len(specs)) if len(specs) >= _ALIKE else ""), interface_table(specs)]
+def _interface_rows(role: str, specs: Sequence[TensorSpec]) -> list[tuple[Cell, ...]]:
+    """A row for each, but long runs of alike ones shortened."""
+    rows: list[tuple[Cell, ...]] = []
+    for (kind, has_default), group in groupby(specs, key=lambda spec: (spec.type, spec.has_default)):
+        alike: list[tuple[Cell, ...]] = [
+            (role, spec.name, kind, "has a default" if has_default else "") for spec in group
+        ]
+        if len(alike) >= _ALIKE:
+            alike[1:-1] = [("", Styled(f"… {len(alike) - 2} more", "dim"), "", "")]
+        rows += alike
+    return rows
 
 
 def _facts(report: ModelSummary) -> tuple[tuple[str, Cell], ...]:
-    opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in report.opset_imports)
+    opsets = ", ".join(f"{domain} {version}".strip() for domain, version in _opsets(report))
     producer = " ".join(filter(None, (report.producer_name, report.producer_version)))
     model = ", ".join(filter(None, (report.domain, f"version {report.model_version}" if report.model_version else "")))
     facts = [
@@ -87,27 +95,47 @@ def _facts(report: ModelSummary) -> tuple[tuple[str, Cell], ...]:
         ("producer", producer),
         ("model", model),
         ("graph", report.graph_name),
-        ("about", " ".join(report.doc_string.split())),
-        *report.metadata,
+        ("about", _shortened(report.doc_string)),
+        ("parameters", _parameter_note(report) if len(report.parameters) < 2 else ""),
     ]
     return tuple((label, value) for label, value in facts if value)
+
+
+def _opsets(report: ModelSummary) -> list[tuple[str, int]]:
+    """The opset imports, the standard one first and without its name."""
+    plain = [("" if domain == "ai.onnx" else domain, version) for domain, version in report.opset_imports]
+    return sorted(plain)
+
+
+def _shortened(text: str) -> str:
+    """The beginning of a text in one line."""
+    return shorten(text, _LONGEST_VALUE, placeholder=" …") if len(text) > _LONGEST_VALUE or "\n" in text else text
 
 
 def _files(files: Sequence[FileInfo]) -> list[Block]:
     if len(files) < 2 and not any(each.problem for each in files):
         return []
-    columns = (Column(), Column(overflow="cut", code=True), Column(align="right"), Column(overflow="wrap", style="bad"))
+    columns = (
+        Column(title="role"),
+        Column(title="path", overflow="cut", code=True),
+        Column(title="size", align="right"),
+        Column(title="problem", overflow="wrap", style="bad"),
+    )
     rows = tuple((each.role, each.path, format_bytes(each.file_bytes), each.problem) for each in files)
-    return [Heading("Files"), Table(columns, rows)]
+    return [Heading("Files"), Table(columns, rows, titled=False)]
 
 
-def _parameters(report: ModelSummary) -> list[Block]:
+def _parameter_note(report: ModelSummary) -> str:
     if not report.parameters:
-        return [Heading("Parameters", "none")]
+        return "none"
     note = f"{format_count(report.parameter_count)} in {format_bytes(report.parameter_bytes)}"
     if len(report.parameters) == 1:
         only = report.parameters[0]
-        return [Heading("Parameters", f"{note}, all {only.dtype}, {count_of(only.tensor_count, 'tensor')}")]
+        note += f", all {only.dtype}, {count_of(only.tensor_count, 'tensor')}"
+    return note
+
+
+def _parameters(parameters: Sequence[DtypeParameters]) -> Table:
     rows = tuple(
         (
             each.dtype,
@@ -115,12 +143,15 @@ def _parameters(report: ModelSummary) -> list[Block]:
             format_bytes(each.byte_count),
             Styled(count_of(each.tensor_count, "tensor"), "dim"),
         )
-        for each in report.parameters
+        for each in parameters
     )
-    return [
-        Heading("Parameters", note),
-        Table((Column(), Column(align="right"), Column(align="right"), Column()), rows),
-    ]
+    columns = (
+        Column(title="dtype"),
+        Column(title="elements", align="right"),
+        Column(title="size", align="right"),
+        Column(title="tensors", align="right"),
+    )
+    return Table(columns, rows, titled=False)
 
 
 def _node_note(report: ModelSummary) -> str:

@@ -48,9 +48,9 @@ def render(report: Report, screen: Screen) -> str:
 def render_document(document: Document, screen: Screen) -> str:
     """The document as text, ending in a line break."""
     lines: list[str] = []
-    joined = True
+    joined = False
     for block in document.blocks:
-        if not joined:
+        if lines and not (joined and not isinstance(block, Heading)):
             lines.append("")
         lines += _draw(block, screen)
         joined = isinstance(block, Heading) and block.level > 1
@@ -62,11 +62,10 @@ def render_document(document: Document, screen: Screen) -> str:
 def _draw(block: Block, screen: Screen) -> list[str]:
     match block:
         case Heading():
-            note = f"  {_paint(_plain(block.note, screen), 'dim', screen)}" if block.note else ""
-            return [_paint(_plain(block.text, screen), "strong" if block.level == 1 else "accent", screen) + note]
+            return [_draw_heading(block, screen)]
         case Facts():
             columns = (Column(style="dim"), Column(overflow="wrap"))
-            return _draw_table(Table(columns, block.rows), screen)
+            return _draw_table(Table(columns, block.rows, titled=False), screen)
         case Table():
             return _draw_table(block, screen)
         case Histogram():
@@ -80,10 +79,19 @@ def _draw(block: Block, screen: Screen) -> list[str]:
             return [_encodable(line, screen) for line in escape_lines(block.text).rstrip("\n").split("\n")]
 
 
+def _draw_heading(heading: Heading, screen: Screen) -> str:
+    text, note = _plain(heading.text, screen), _plain(heading.note, screen)
+    if screen.width is not None:
+        note = cut_middle(note, screen.width // 2, _ellipsis(screen))
+        text = cut_middle(text, screen.width - cell_len(note) - _GAP, _ellipsis(screen))
+    text = _paint(text, "strong" if heading.level == 1 else "accent", screen)
+    return f"{text}  {_paint(note, 'dim', screen)}" if note else text
+
+
 def _draw_table(table: Table, screen: Screen) -> list[str]:
     columns = table.columns
     titles = tuple(Styled(column.title, "dim") for column in columns)
-    rows = [titles, *table.rows] if any(column.title for column in columns) else list(table.rows)
+    rows = [titles, *table.rows] if table.titled else list(table.rows)
     texts = [[_plain(_text(cell), screen) for cell in row] for row in rows]
     if not texts:
         return []
@@ -143,7 +151,7 @@ def _draw_histogram(histogram: Histogram, screen: Screen) -> list[str]:
         (name, f"{count:,}", Styled("█" * max(1, round(count / most * _LONGEST_BAR)), "accent"))
         for name, count in drawn
     )
-    lines = _draw_table(Table((Column(overflow="cut"), Column(align="right"), Column()), rows), screen)
+    lines = _draw_table(Table((Column(overflow="cut"), Column(align="right"), Column()), rows, titled=False), screen)
     if listed:
         others = ", ".join(f"{name} {count:,}" for name, count in listed)
         room = None if screen.width is None else screen.width - _INDENT
@@ -158,7 +166,7 @@ def _draw_findings(block: Findings, screen: Screen) -> list[str]:
         rows.append((Styled(finding.severity, _SEVERITIES[finding.severity]), where + finding.message))
         if finding.hint:
             rows.append(("", Styled(finding.hint, "dim")))
-    return _draw_table(Table((Column(), Column(overflow="wrap")), tuple(rows)), screen)
+    return _draw_table(Table((Column(), Column(overflow="wrap")), tuple(rows), titled=False), screen)
 
 
 def _text(cell: Cell) -> str:
