@@ -84,6 +84,7 @@ class Graph:
     @property
     def nodes(self) -> list[NodeProto]:
         """The live nodes in topological order. Raises InvalidModel where they form a cycle."""
+        self._refresh_holders()
         if self._unsorted:
             self._sort()
         return list(self._nodes.values())
@@ -421,6 +422,7 @@ class Graph:
             if id(node) in self._nodes:
                 self._detach_reads(node)
                 self._attach_reads(node)
+                self._expect_order(node)
 
     def _stated_types(self) -> dict[str, TypeProto]:
         if self._stated is None:

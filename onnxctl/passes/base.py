@@ -1,7 +1,7 @@
 """What a pass is, what it may ask for, and the rewrites that passes are made of.
 
-A pass is a module with one function `(graph, context) -> int` and one entry in `pipeline.PIPELINE`. The function rewrites
-one scope (the top graph, a subgraph or a function body) and returns how many rewrites it made: 0 means that there is
+A pass is a module with one function `(graph, context) -> int` and one entry in `pipeline.PIPELINE`. It rewrites one
+scope (the top graph, a subgraph or a function body) and returns how many rewrites it made: 0 means that there is
 nothing left for it. It never changes the inputs and outputs of the scope, may be run again at any time, and says by
 `context.skip` what it looked at and left alone.
 """
@@ -16,10 +16,12 @@ from onnx import FunctionProto, ModelProto, NodeProto, TensorProto
 
 from onnxctl.model.graph import Graph, ModelGraphs, is_standard
 from onnxctl.model.loading import Model, tensors_of_model
+from onnxctl.passes import effects
+from onnxctl.passes.effects import function_key, functions_with, pinned_names
 from onnxctl.reports import Refusal
 
 Evaluator = Callable[[ModelProto], tuple[list[TensorProto | None], str]]
-"""Runs a small model without inputs: its outputs in order (None for one that can't be had), and the reason for those."""
+"""Runs a small model without inputs: its outputs in order (None for one that can't be had), and the reason if so."""
 
 LOWEST_IR_FOR_PLAIN_INITIALIZERS = 4
 """Before IR version 4 every initializer had to be a graph input too, and any caller could override it."""
@@ -40,6 +42,9 @@ class Context:
 
     evaluate computes constants (None: nothing is computed). infer_shapes fills `Graph.inferred` of every scope anew and
     is called between rounds. checkpoint is called before every pass and stops everything by raising.
+
+    room_bytes is how much the model may still grow. pinned are the values other parts of the model refer to by name.
+    not_evaluable are values that `evaluate` could not compute.
     """
 
     def __init__(
@@ -54,12 +59,16 @@ class Context:
         self.evaluate = evaluate
         self.infer_shapes = infer_shapes
         self.checkpoint = checkpoint
-        self.room_bytes = 0
+        self.room_bytes: int = 0
         self.not_evaluable: set[str] = set()
         self._bytes_at_start = model_bytes(graphs.model)
         self._pass_name = ""
         self._scope: Graph | None = None
         self._refusals: dict[str, dict[tuple[str, str], None]] = {}
+        self.pinned = pinned_names(graphs.model.proto)
+        self.local_functions = frozenset(function_key(each) for each in graphs.model.proto.functions)
+        self.opaque_functions = functions_with(graphs.model.proto, effects.is_unknown)
+        self.random_functions = functions_with(graphs.model.proto, effects.is_random)
 
     @property
     def model(self) -> Model:
@@ -156,11 +165,14 @@ def bypass(graph: Graph, context: Context, node: NodeProto, replacement: str, *,
     reason noted, where that is impossible: the replacement is no node's output, or is an output of the scope itself.
     """
     old = node.output[index]
+    if not context.pinned.isdisjoint((old, replacement)):
+        context.skip(node, "a quantization annotation or training refers to its value by name")
+        return False
     if any(name and name != old and graph.is_used(name) for name in node.output):
         context.skip(node, "another of its outputs is used")
         return False
     if not graph.is_output(old):
-        if _is_shadowed(graph, old, replacement):
+        if is_shadowed(graph, old, replacement):
             context.skip(node, "a subgraph that reads its output has another value of its input's name")
             return False
         _keep_type(graph, old, replacement)
@@ -171,7 +183,7 @@ def bypass(graph: Graph, context: Context, node: NodeProto, replacement: str, *,
     if maker is None:
         context.skip(node, "makes an output of the graph directly from an input, initializer or outer value")
         return False
-    if graph.is_output(replacement) or _is_shadowed(graph, replacement, old):
+    if graph.is_output(replacement) or is_shadowed(graph, replacement, old):
         context.skip(node, "two outputs of the graph share one value")
         return False
     _keep_type(graph, replacement, old)
@@ -181,7 +193,7 @@ def bypass(graph: Graph, context: Context, node: NodeProto, replacement: str, *,
     return True
 
 
-def _is_shadowed(graph: Graph, old: str, new: str) -> bool:
+def is_shadowed(graph: Graph, old: str, new: str) -> bool:
     """Whether a subgraph that may read `old` has its own value named `new`."""
     return any(
         scope.defines(new) for node in graph.consumers(old) for inner in graph.subgraphs(node) for scope in inner.walk()
@@ -196,7 +208,7 @@ def _keep_type(graph: Graph, old: str, new: str) -> None:
 
 
 def replace_by_constant(graph: Graph, node: NodeProto, tensor: TensorProto, *, index: int = 0) -> None:
-    """Let output number `index` of the node be this constant, under its old name; the node goes if it made nothing else.
+    """Let output number `index` of the node be this constant, of the same name; the node goes if it made nothing else.
 
     The constant is an initializer, or a Constant node where there can be none: in function bodies, before IR version 4,
     and for outputs of the scope.

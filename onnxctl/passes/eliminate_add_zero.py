@@ -1,0 +1,28 @@
+"""Remove float x + 0.0 = x.
+
+Not exact to the bit: -0.0 + 0.0 is 0.0, and without the addition -0.0 stays, which equals it. Shapes and opsets as in
+`eliminate_arithmetic`.
+"""
+
+from __future__ import annotations
+
+from onnxctl.model.graph import Graph
+from onnxctl.model.tensors import Array
+from onnxctl.passes.base import Context, bypass, standard_nodes
+from onnxctl.passes.eliminate_arithmetic import neutral_operand
+
+
+def eliminate_add_zero(graph: Graph, context: Context) -> int:
+    """Let readers of the sum read the operand that is not zero; returns how many nodes went."""
+    if graph.opset() < 7:
+        return 0
+    found = 0
+    for node in standard_nodes(graph, "Add"):
+        operand = neutral_operand(graph, node, _is_zero)
+        if operand:
+            found += bypass(graph, context, node, operand)
+    return found
+
+
+def _is_zero(op_type: str, values: Array) -> bool:
+    return values.dtype != object and bool((values == 0).all())
