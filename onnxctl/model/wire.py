@@ -174,6 +174,7 @@ class _Bytes:
 
 
 _WINDOW_BYTES = 1 << 16
+_NODE_ATTRIBUTE_TAG = 5 << 3 | _LENGTH
 _LONGEST_HEADER = 20  # two varints of ten bytes
 
 
@@ -226,6 +227,27 @@ class _Reader:
                 raise _past_end(number, at, stop - begin, end, self._source.size)
             yield number, wire_type, at, begin, stop
             at = stop if wire_type != _GROUP else self._after_group(stop)
+
+    def may_hold_large(self, start: int, end: int, threshold: int) -> bool:
+        """Whether the NodeProto in [start, end) may have an attribute of `threshold` bytes; sure only of a False.
+
+        Exporters write a kilobyte of metadata to each node. This looks over such nodes many times faster than `fields`.
+        """
+        window, i, stop = self._window, start - self._from, end - self._from
+        if i < 0 or stop > len(window):
+            return True
+        while i < stop - 1:
+            tag, length = window[i], window[i + 1]
+            i += 2
+            if length > 127:
+                if i >= stop or window[i] > 127:
+                    return True
+                length += (window[i] << 7) - 128
+                i += 1
+            if tag & 135 != _LENGTH or (tag == _NODE_ATTRIBUTE_TAG and length >= threshold):
+                return True
+            i += length
+        return i != stop
 
     def _other(self, wire_type: int, number: int, at: int, end: int) -> tuple[int, int]:
         if wire_type == _FIXED32:
@@ -330,6 +352,8 @@ class _Scanner:
                     )
                 seen.add(number)
             if stop - begin < threshold:
+                continue
+            if children[number] is Kind.NODE and not self._reader.may_hold_large(begin, stop, threshold):
                 continue
             inner = self.message(children[number], begin, stop, depth + 1)
             if inner is None:
