@@ -1,0 +1,339 @@
+"""Inputs for a model made from its own graph, so that every model runs and the same seed gives the same inputs.
+
+Sizes left open are settled by what reads them, by their symbols' names, or by habit (batch 1, images 224 x 224); values
+by the operators that read them (rows of the table they index), by the input's name, or by its type.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, TypeProto
+
+from onnxctl.errors import InvalidModel, OnnxctlError, ResourceLimit, UnsupportedModel, UsageError
+from onnxctl.model.graph import ModelGraphs
+from onnxctl.model.loading import Model
+from onnxctl.model.tensors import DTYPES, dtype_name, raw_byte_count
+from onnxctl.runtime.domains import Domain, domain_by_name, domain_by_type, domain_of, reads_quantized
+from onnxctl.runtime.habits import ATTEMPT_COUNT, Place, choose_sizes, role_of
+from onnxctl.runtime.sizes import Dim, Shape, Size
+from onnxctl.runtime.trace import Trace, Use, trace_inputs
+from onnxctl.runtime.values import make_array, to_onnxruntime
+
+MEMORY_SHARE = 0.5
+"""How much of the memory available now the inputs may take together."""
+
+COLLECTION_LENGTH = 2
+"""How many items a sequence input gets, and how many keys a map."""
+
+_UNNAMED = frozenset(("", "?", "-1", "None", "none", "unknown"))
+"""What old exporters write as a symbol where they mean that nothing is known."""
+
+_STRING_BYTES = 16
+"""Memory of one string as planned: a reference and a share of a short text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feeds:
+    """Inputs as onnxruntime takes them, how each was made, in words, and the size each symbol got.
+
+    open_size_count counts the sizes that were chosen by habit: with 0 of them another attempt makes the same shapes.
+    """
+
+    values: Mapping[str, Any]
+    sources: Mapping[str, str]
+    dims: Mapping[str, int]
+    open_size_count: int = 0
+
+
+def generate_feeds(model: Model, graphs: ModelGraphs, *, dims: Mapping[str, int], seed: int, attempt: int = 0) -> Feeds:
+    """Values for every input that has no default.
+
+    dims gives sizes for symbols; attempt (below habits.ATTEMPT_COUNT) chooses among the habitual sizes for the others.
+    Raises UsageError for a symbol that no input has, ResourceLimit where the inputs would not fit in memory,
+    InvalidModel or UnsupportedModel for types that no value can be made of.
+    """
+    plan = _plan(model, graphs, dims, attempt)
+    check_memory({name: _bytes_of(kind, plan) for name, kind in plan.types.items()})
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name, kind in plan.types.items():
+        random = np.random.default_rng([seed, zlib.crc32(name.encode(errors="replace"))])
+        values[name], sources[name] = _value(name, kind, plan, random)
+    return Feeds(values=values, sources=sources, dims=plan.dims, open_size_count=plan.open_size_count)
+
+
+def find_feeds(
+    model: Model,
+    graphs: ModelGraphs,
+    run: Callable[[Mapping[str, Any]], object],
+    *,
+    dims: Mapping[str, int],
+    seed: int,
+    failures: tuple[type[Exception], ...],
+) -> Feeds:
+    """The first feeds with which `run` succeeds, trying other habitual sizes where the first don't fit the model.
+
+    Raises what `generate_feeds` raises, and the first failure where every attempt fails.
+    """
+    first: Exception | None = None
+    for attempt in range(ATTEMPT_COUNT):
+        feeds = generate_feeds(model, graphs, dims=dims, seed=seed, attempt=attempt)
+        try:
+            run(feeds.values)
+            return feeds
+        except failures as failure:
+            first = first or failure
+            if not feeds.open_size_count:
+                break
+    assert first is not None
+    raise first
+
+
+def required_inputs(model: Model) -> dict[str, TypeProto]:
+    """The inputs that must be given, with their types: those without an initializer as default."""
+    graph = model.proto.graph
+    defaults = {tensor.name for tensor in graph.initializer}
+    defaults.update(sparse.values.name for sparse in graph.sparse_initializer)
+    return {value.name: value.type for value in graph.input if value.name not in defaults}
+
+
+# ---------------------------------------------------------------- memory
+
+
+def planned_bytes(number: int, shape: tuple[int, ...]) -> int:
+    """The memory a tensor of this element type (TensorProto.DataType) and shape will take."""
+    count = math.prod(shape)
+    if number == TensorProto.STRING:
+        return count * _STRING_BYTES
+    dtype = DTYPES.get(number)
+    return raw_byte_count(count, max(dtype.bits, 8)) if dtype else 0
+
+
+def check_memory(byte_counts: Mapping[str, int], *, limit_bytes: int | None = None) -> None:
+    """Raises ResourceLimit, naming the largest, where values of these sizes exceed the limit together.
+
+    The limit is MEMORY_SHARE of the memory available now unless one is given.
+    """
+    limit = limit_bytes if limit_bytes is not None else int(available_memory_bytes() * MEMORY_SHARE)
+    total = sum(byte_counts.values())
+    if total <= limit:
+        return
+    name, largest = max(byte_counts.items(), key=lambda item: item[1])
+    raise ResourceLimit(
+        f"the inputs would take {total} bytes of memory, {largest} of them input {name!r}; the limit is {limit}",
+        hint="give smaller sizes with --dim NAME=VALUE",
+    )
+
+
+def available_memory_bytes() -> int:
+    """The memory that can be had now without swapping; all of the machine's where the system doesn't say."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+# ---------------------------------------------------------------- the plan
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    types: Mapping[str, TypeProto]
+    shapes: Mapping[str, tuple[int, ...]]
+    dims: Mapping[str, int]
+    uses: Mapping[str, list[Use]]
+    sequence: int
+    images: frozenset[str]
+    signals: frozenset[str]
+    open_size_count: int
+
+
+def _plan(model: Model, graphs: ModelGraphs, dims: Mapping[str, int], attempt: int) -> _Plan:
+    types = required_inputs(model)
+    symbols = {symbol: Size(symbol) for kind in types.values() for symbol in _symbols(kind)}
+    _check_dims(dims, symbols)
+    for symbol, size in dims.items():
+        symbols[symbol].settle(size)
+    open_shapes = {name: _open_shape(_tensor_type(name, kind), symbols) for name, kind in types.items()}
+    trace = _traced(graphs, types, open_shapes, symbols)
+    places = [
+        Place(name, axis, shape, _dtype(name, types[name]))
+        for name, shape in trace.shapes.items()
+        if shape is not None
+        for axis in range(len(shape))
+    ]
+    open_size_count = choose_sizes(places, symbols, attempt)
+    shapes = {name: _closed(shape or ()) for name, shape in trace.shapes.items()}
+    uses: dict[str, list[Use]] = {name: [] for name in types}
+    for use in trace.uses:
+        uses[use.origin.input_name].append(use)
+    by_role = {role: {p.input_name for p in places if role_of(p, symbols) == role} for role in ("sequence", "signal")}
+    lengths = [shapes[p.input_name][p.axis] for p in places if role_of(p, symbols) in ("sequence", "signal")]
+    return _Plan(
+        types=types,
+        shapes=shapes,
+        dims={symbol: size.value or 0 for symbol, size in symbols.items() if symbol not in _UNNAMED},
+        uses=uses,
+        sequence=max(lengths, default=1),
+        images=frozenset(name for name, shape in shapes.items() if _is_image(name, shape)),
+        signals=frozenset(by_role["signal"]),
+        open_size_count=open_size_count,
+    )
+
+
+def _traced(
+    graphs: ModelGraphs, types: Mapping[str, TypeProto], shapes: dict[str, Shape], symbols: dict[str, Size]
+) -> Trace:
+    """The trace; inputs that state no shape get the rank their readers expect and are traced again."""
+    trace = trace_inputs(graphs, shapes, symbols)
+    unranked = [name for name, shape in shapes.items() if shape is None and types[name].HasField("tensor_type")]
+    if not unranked:
+        return trace
+    for name in unranked:
+        shapes[name] = tuple(Size() for _ in range(trace.rank_hints.get(name, 2)))
+    return trace_inputs(graphs, shapes, symbols)
+
+
+def _check_dims(dims: Mapping[str, int], symbols: Mapping[str, Size]) -> None:
+    known = sorted(symbol for symbol in symbols if symbol not in _UNNAMED)
+    for symbol, size in dims.items():
+        if symbol not in symbols:
+            there = f"its symbols are {', '.join(map(repr, known))}" if known else "it has none"
+            raise UsageError(f"the model's inputs have no symbolic dimension {symbol!r}: {there}")
+        if size < 0:
+            raise UsageError(f"dimension {symbol!r} can't be {size}")
+
+
+def _symbols(kind: TypeProto) -> Iterator[str]:
+    inner = _innermost(kind)
+    if inner is not None:
+        for dim in inner.shape.dim:
+            if dim.dim_param and dim.dim_param not in _UNNAMED:
+                yield dim.dim_param
+
+
+def _innermost(kind: TypeProto) -> TypeProto.Tensor | TypeProto.SparseTensor | None:
+    """The tensor type that a sequence, optional or map consists of."""
+    which = kind.WhichOneof("value")
+    if which == "tensor_type":
+        return kind.tensor_type
+    if which == "sparse_tensor_type":
+        return kind.sparse_tensor_type
+    if which == "sequence_type":
+        return _innermost(kind.sequence_type.elem_type)
+    if which == "optional_type":
+        return _innermost(kind.optional_type.elem_type)
+    return _innermost(kind.map_type.value_type) if which == "map_type" else None
+
+
+def _tensor_type(name: str, kind: TypeProto) -> TypeProto.Tensor | TypeProto.SparseTensor:
+    tensor = _innermost(kind)
+    if tensor is None:
+        raise UnsupportedModel(f"input {name!r} states no type that a value could be made of")
+    if tensor.elem_type not in DTYPES or tensor.elem_type == TensorProto.UNDEFINED:
+        raise InvalidModel(f"input {name!r} has an unknown element type: elem_type = {tensor.elem_type}")
+    return tensor
+
+
+def _dtype(name: str, kind: TypeProto) -> str:
+    return dtype_name(_tensor_type(name, kind).elem_type)
+
+
+def _open_shape(tensor: TypeProto.Tensor | TypeProto.SparseTensor, symbols: Mapping[str, Size]) -> Shape:
+    if not tensor.HasField("shape"):
+        return None
+    dims: list[Dim] = []
+    for dim in tensor.shape.dim:
+        if dim.HasField("dim_value") and dim.dim_value >= 0:
+            dims.append(int(dim.dim_value))
+        else:
+            dims.append(symbols.get(dim.dim_param) or Size())
+    return tuple(dims)
+
+
+def _closed(shape: tuple[Dim, ...]) -> tuple[int, ...]:
+    return tuple((dim.value or 0) if isinstance(dim, Size) else (dim or 0) for dim in shape)
+
+
+def _is_image(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether shape and name are those of pictures: one, three or four channels, first or last, and enough pixels."""
+    if len(shape) not in (3, 4) or min(shape) == 0:
+        return False
+    least = 4 if re.search(r"image|img|pixel", name.lower()) else 16
+    first, last = shape[-3], shape[-1]
+    return (first in (1, 3, 4) and min(shape[-2:]) >= least) or (last in (1, 3, 4) and min(shape[-3:-1]) >= least)
+
+
+# ---------------------------------------------------------------- one input
+
+
+def _bytes_of(kind: TypeProto, plan: _Plan) -> int:
+    tensor = _innermost(kind)
+    name = next(name for name, each in plan.types.items() if each is kind)
+    count = 1 if kind.HasField("tensor_type") else COLLECTION_LENGTH
+    return count * planned_bytes(tensor.elem_type, plan.shapes[name]) if tensor is not None else 0
+
+
+def _domain(name: str, plan: _Plan) -> Domain:
+    dtype, shape, uses = _dtype(name, plan.types[name]), plan.shapes[name], plan.uses[name]
+    by_type = domain_by_type(
+        dtype, is_image=name in plan.images, is_signal=name in plan.signals, is_quantized=reads_quantized(uses)
+    )
+    return domain_of(uses, by_type, domain_by_name(name, dtype, shape, plan.sequence))
+
+
+def _value(name: str, kind: TypeProto, plan: _Plan, random: np.random.Generator) -> tuple[Any, str]:
+    domain, shape = _domain(name, plan), plan.shapes[name]
+    try:
+        return _made(kind, shape, domain, random), domain.words
+    except OnnxctlError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UnsupportedModel(f"no value of {_dtype(name, kind)} could be made for input {name!r}: {error}") from error
+
+
+def _made(kind: TypeProto, shape: tuple[int, ...], domain: Domain, random: np.random.Generator) -> Any:
+    which = kind.WhichOneof("value")
+    if which == "sequence_type":
+        return [_made(kind.sequence_type.elem_type, shape, domain, random) for _ in range(COLLECTION_LENGTH)]
+    if which == "optional_type":
+        return _made(kind.optional_type.elem_type, shape, domain, random)
+    if which == "map_type":
+        values = make_array(kind.map_type.value_type.tensor_type.elem_type, (COLLECTION_LENGTH,), domain, random)
+        return dict(zip(_keys(kind.map_type.key_type, domain), values.tolist(), strict=True))
+    if which == "sparse_tensor_type":
+        return _sparse(kind.sparse_tensor_type.elem_type, shape, domain, random)
+    number = kind.tensor_type.elem_type
+    return to_onnxruntime(make_array(number, shape, domain, random), number)
+
+
+def _keys(number: int, domain: Domain) -> list[Any]:
+    kind = str if number == TensorProto.STRING else int
+    known = [each for each in domain.listed if isinstance(each, kind)][:COLLECTION_LENGTH]
+    spare = [f"key{index}" if kind is str else index for index in range(COLLECTION_LENGTH)]
+    return known if len(known) == COLLECTION_LENGTH else spare
+
+
+def _sparse(number: int, shape: tuple[int, ...], domain: Domain, random: np.random.Generator) -> Any:
+    """A coordinate-format tensor with an eighth of its elements set."""
+    import onnxruntime
+
+    count = math.prod(shape)
+    places = np.arange(0, count, 8, dtype=np.int64)
+    device = onnxruntime.OrtDevice.make("cpu", 0)._get_c_device()
+    values = make_array(number, (len(places),), domain, random)
+    indices = np.stack(np.unravel_index(places, shape), axis=-1).reshape(-1).astype(np.int64)
+    dense = np.array(shape, dtype=np.int64)
+    return onnxruntime.SparseTensor.sparse_coo_from_numpy(dense, values, indices, device)
