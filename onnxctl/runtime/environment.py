@@ -22,7 +22,7 @@ _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 def describe_environment(provider: ExecutionProvider) -> Environment:
-    """The machine as the operating system describes it now; devices are GPUs, asked for where the provider uses them."""
+    """The machine as the operating system describes it now; devices are the GPUs where the provider uses them."""
     return Environment(
         cpu=_cpu_model(),
         cpu_count=usable_cpu_count(),

@@ -166,7 +166,7 @@ _REMEDIES = (
 
 
 def how_to_get(provider: ExecutionProvider, installed: tuple[library.Distribution, ...], reason: str = "") -> str:
-    """What to do to have the provider here: the exact command where there is one. reason is why it does not work now."""
+    """What to do to have the provider here: the exact command where there is one. reason is why it fails now."""
     for libraries, remedy in _REMEDIES:
         if any(f"missing: {each}" in reason for each in libraries):
             return remedy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
@@ -99,8 +100,8 @@ def count_outliers(samples: Sequence[float]) -> int:
 def trend(samples: Sequence[float]) -> float:
     """By how much the samples drift from their first third to their last, as a share of the median; 0.0 for no trend.
 
-    Long runs are first reduced to medians of TREND_BLOCKS blocks. A drift counts where the Mann-Kendall test finds it at
-    TREND_SIGNIFICANCE and it is larger than TREND_EFFECT; negative: the runs become faster.
+    Long runs are first reduced to medians of TREND_BLOCKS blocks. A drift counts where the Mann-Kendall test finds it
+    at TREND_SIGNIFICANCE and it is larger than TREND_EFFECT; negative: the runs become faster.
     """
     blocks = _block_medians(samples)
     count = len(blocks)
@@ -120,4 +121,4 @@ def trend(samples: Sequence[float]) -> float:
 def _block_medians(samples: Sequence[float]) -> list[float]:
     count = min(TREND_BLOCKS, len(samples))
     edges = [len(samples) * index // count for index in range(count + 1)] if count else []
-    return [percentile(sorted(samples[a:b]), 50) for a, b in zip(edges, edges[1:], strict=False)]
+    return [percentile(sorted(samples[a:b]), 50) for a, b in itertools.pairwise(edges)]

@@ -29,9 +29,8 @@ LOADED_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """The samples of the timed runs in order, and what came before them."""
+    """The samples of the timed runs in order, and how many runs came before them to warm up."""
 
-    first_run_ns: int
     warmup_count: int
     samples_ns: tuple[int, ...]
 
@@ -45,7 +44,7 @@ def time_runs(
     duration_s: float = 3.0,
     news: Callable[[str], None] = lambda text: None,
 ) -> Timing:
-    """Time `run`: once for the first run, then the warm-up, then as many times as asked.
+    """Time `run`, after a warm-up, as many times as asked.
 
     The warm-up makes warmup_count runs and goes on until they are steady (`is_steady`), for at most duration_s and
     MAXIMUM_WARMUP_COUNT runs; warmup_count 0 means none at all. Then run_count runs, or as many as fit into duration_s,
@@ -55,8 +54,6 @@ def time_runs(
     gc.collect()
     gc.disable()
     try:
-        news("first run")
-        first_run_ns = _time_once(run, clock)
         news("warming up")
         warmed_up = _warm_up(run, clock, warmup_count, duration_s)
         news(f"timing {run_count} runs" if run_count else f"timing for {duration_s:g} s")
@@ -64,10 +61,11 @@ def time_runs(
     finally:
         if collecting:
             gc.enable()
-    return Timing(first_run_ns=first_run_ns, warmup_count=warmed_up, samples_ns=tuple(samples))
+    return Timing(warmup_count=warmed_up, samples_ns=tuple(samples))
 
 
-def _time_once(run: Callable[[], object], clock: Clock) -> int:
+def time_once(run: Callable[[], object], clock: Clock = time.perf_counter_ns) -> int:
+    """How long one run takes, in nanoseconds."""
     start = clock()
     run()
     return clock() - start
@@ -80,7 +78,7 @@ def _warm_up(run: Callable[[], object], clock: Clock, at_least: int, duration_s:
         late = clock() >= end and bool(samples)
         if late or (len(samples) >= at_least and is_steady(samples)):
             break
-        samples.append(_time_once(run, clock))
+        samples.append(time_once(run, clock))
     return len(samples)
 
 
@@ -97,7 +95,7 @@ def is_steady(samples: list[int]) -> bool:
 def _sample(run: Callable[[], object], clock: Clock, run_count: int | None, duration_s: float) -> list[int]:
     samples: list[int] = []
     if run_count is not None:
-        return [_time_once(run, clock) for _ in range(run_count)]
+        return [time_once(run, clock) for _ in range(run_count)]
     now = clock()
     end = now + int(duration_s * 1e9)
     while len(samples) < MINIMUM_RUN_COUNT or (now < end and len(samples) < MAXIMUM_RUN_COUNT):
