@@ -150,7 +150,8 @@ def _describe(error: BaseException) -> ErrorReport:
     elif isinstance(error, MemoryError):
         name, message, hint, code = "ResourceLimit", "out of memory", "", EXIT_MACHINE
     else:
-        name, message, code = "InternalError", f"internal error: {type(error).__name__}: {error}", EXIT_BUG
+        last_line = (str(error).strip().splitlines() or [""])[-1]
+        name, message, code = "InternalError", f"internal error: {type(error).__name__}: {last_line}", EXIT_BUG
         hint = "this is a bug in onnxctl; please report it with what 'onnxctl --debug ...' shows"
     return ErrorReport(error=name, message=message, hint=hint, exit_code=code)
 

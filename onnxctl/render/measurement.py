@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onnxctl.render.document import Block, Cell, Column, Document, Facts, Findings, Heading, Paragraph, Styled, Table
-from onnxctl.render.units import count_of, format_bytes, format_count, format_duration, format_number
+from onnxctl.render.units import count_of, format_bytes, format_count, format_duration, format_number, format_rate
 from onnxctl.reports import Environment, RunReport, ValueSummary
 
 
@@ -32,7 +32,7 @@ def _facts(report: RunReport) -> tuple[tuple[str, Cell], ...]:
     spread = f" ± {format_duration(latency.std_ns)}" if latency.sample_count > 1 else ""
     facts: list[tuple[str, Cell]] = [
         ("median", Styled(format_duration(latency.median_ns) + spread, "strong")),
-        ("throughput", f"{format_number(report.throughput_per_second)} runs per second"),
+        ("throughput", format_rate(report.throughput_per_second, "runs")),
         ("load", format_duration(report.load_ns)),
         ("first run", format_duration(report.first_run_ns)),
         ("threads", _threads(report)),

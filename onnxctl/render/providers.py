@@ -13,8 +13,7 @@ def providers_document(report: ProvidersReport) -> Document:
     columns = (
         Column(title="name", style="accent", code=True),
         Column(title="state"),
-        Column(title="onnxruntime's name", code=True),
-        Column(title="why not, and what helps", overflow="wrap"),
+        Column(title="what is missing", overflow="wrap"),
     )
     ordered = sorted(report.providers, key=lambda each: (not each.usable, not each.built_in))
     blocks: list[Block] = [
@@ -28,8 +27,7 @@ def providers_document(report: ProvidersReport) -> Document:
 
 def _row(info: ProviderInfo) -> tuple[Cell, ...]:
     if info.usable:
-        state = Styled("usable", "good")
-    else:
-        state = Styled("built in, not usable", "warning") if info.built_in else Styled("not built in", "dim")
-    advice = "" if info.usable else "; ".join(filter(None, (info.reason, info.hint)))
-    return info.name, state, info.provider, advice
+        return info.name, Styled("usable", "good"), info.reason
+    if info.built_in:
+        return info.name, Styled("not usable", "warning"), "; ".join(filter(None, (info.reason, info.hint)))
+    return info.name, Styled("not built in", "dim"), info.hint or info.reason

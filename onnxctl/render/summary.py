@@ -185,7 +185,7 @@ def _nodes(nodes: Sequence[NodeInfo]) -> Block:
     scoped = any(node.scope for node in nodes)
     columns = (
         *((Column(title="scope", overflow="cut", style="dim", code=True),) if scoped else ()),
-        Column(title="operator", overflow="cut", style="accent", code=True),
+        Column(title="operator", style="accent", code=True),
         Column(title="name", overflow="cut", code=True),
         Column(title="inputs", overflow="cut", code=True),
         Column(title="outputs", overflow="cut", code=True),

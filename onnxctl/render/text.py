@@ -38,6 +38,7 @@ _GAP = 2
 _INDENT = 2
 _NARROWEST = 10
 _LONGEST_BAR = 24
+_WIDEST_PADDING = 60
 
 
 def render(report: Report, screen: Screen) -> str:
@@ -96,7 +97,9 @@ def _draw_table(table: Table, screen: Screen) -> list[str]:
     if not texts:
         return []
     widths = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]
-    if screen.width is not None:
+    if screen.width is None:
+        widths = [min(width, _WIDEST_PADDING) for width in widths]
+    else:
         widths = _fit(widths, columns, screen.width - _INDENT - _GAP * (len(columns) - 1))
     lines: list[str] = []
     for row, row_texts in zip(rows, texts, strict=True):
@@ -108,28 +111,29 @@ def _draw_table(table: Table, screen: Screen) -> list[str]:
 
 
 def _fit(widths: list[int], columns: Sequence[Column], room: int) -> list[int]:
-    """The widths, the widest flexible column narrowed by one until all fit or nothing more can be narrowed."""
-    widths = list(widths)
-    excess = sum(widths) - room
+    """The widths made to fit: the widest flexible columns first, those that would be kept where that is not enough."""
     flexible = [index for index, column in enumerate(columns) if column.overflow != "keep"]
-    while excess > 0:
-        widest = max(flexible, key=lambda index: widths[index], default=None)
-        if widest is None or widths[widest] <= _NARROWEST:
-            break
-        rivals = [widths[index] for index in flexible if widths[index] < widths[widest]]
-        step = min(excess, max(1, (widths[widest] - max(rivals, default=_NARROWEST)) or 1))
-        widths[widest] -= min(step, widths[widest] - _NARROWEST)
-        excess = sum(widths) - room
-    return widths
+    return _narrow(_narrow(widths, flexible, room), range(len(widths)), room)
+
+
+def _narrow(widths: list[int], which: Sequence[int], room: int) -> list[int]:
+    """The widths with the widest of `which` cut down to one common limit, so that their sum is at most the room."""
+    others = sum(width for index, width in enumerate(widths) if index not in which)
+    limit = max((widths[index] for index in which), default=0)
+    while limit > _NARROWEST and others + sum(min(widths[index], limit) for index in which) > room:
+        limit -= 1
+    return [min(width, limit) if index in which else width for index, width in enumerate(widths)]
 
 
 def _draw_row(
     texts: Sequence[str], styles: Sequence[Style], widths: Sequence[int], columns: Sequence[Column], screen: Screen
 ) -> list[str]:
-    cells = [
-        _wrap(text, width) if column.overflow == "wrap" else [cut_middle(text, width, _ellipsis(screen))]
-        for text, width, column in zip(texts, widths, columns, strict=True)
-    ]
+    cells = [[text] for text in texts]
+    if screen.width is not None:
+        cells = [
+            _wrap(text, width) if column.overflow == "wrap" else [cut_middle(text, width, _ellipsis(screen))]
+            for text, width, column in zip(texts, widths, columns, strict=True)
+        ]
     lines: list[str] = []
     for index in range(max(map(len, cells))):
         line = " " * _INDENT

@@ -48,6 +48,11 @@ def format_change(before: float, after: float) -> str:
     )
 
 
+def format_rate(per_second: float, what: str) -> str:
+    """How many of something a second makes."""
+    return f"{_digits(per_second)} {what} per second"
+
+
 def format_number(value: float | None) -> str:
     """A tensor's value: four digits."""
     return "" if value is None else f"{value:.4g}"
