@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -289,9 +289,28 @@ def _image_of_columns(use: Use) -> Domain:
 
 
 def _block_of_columns(use: Use) -> Domain:
-    output, rows, rank = _output(use), _size(use, 0, 1), _length(use)
+    """The block whose area and number of positions in the image fit the columns."""
+    output, rows, columns, rank = _output(use), _size(use, 0, 1), _size(use, 0, 2), _length(use)
     area = rows // output[1] if output and rows else 1
+    steps, spread = (attribute(use.node, name) or [1] * rank for name in ("strides", "dilations"))
+    pads = attribute(use.node, "pads") or [0] * (2 * rank)
+    for block in _factorizations(area, rank) if output else ():
+        room = [
+            size + pads[at] + pads[at + rank] - spread[at] * (block[at] - 1) - 1 for at, size in enumerate(output[2:])
+        ]
+        if min(room) >= 0 and math.prod(each // step + 1 for each, step in zip(room, steps, strict=True)) == columns:
+            return _exactly("block shape of Col2Im", *block)
     return _exactly("block shape of Col2Im", *[1] * (rank - 1), area)
+
+
+def _factorizations(number: int, count: int) -> Iterator[tuple[int, ...]]:
+    """Every way to write a number as a product of so many factors."""
+    if count <= 1:
+        yield (number,) * count
+        return
+    for factor in range(1, min(number, 64) + 1):
+        if number % factor == 0:
+            yield from ((factor, *rest) for rest in _factorizations(number // factor, count - 1))
 
 
 def _grid_size(use: Use) -> Domain | None:
@@ -379,7 +398,7 @@ _RULES: Mapping[tuple[str, int], Rule] = {
     ("GroupQueryAttention", 5): _total_length(1),
     ("GroupQueryAttention", 6): _total_length(0),
     **dict.fromkeys([("Reshape", 1), ("Expand", 1), ("ConstantOfShape", 0), ("CenterCropPad", 1)], _target),
-    ("Resize", 3): _target,
+    **dict.fromkeys([("Resize", 3), ("MaxUnpool", 2)], _target),
     **dict.fromkeys([("Resize", 2), ("Upsample", 1), ("Tile", 1)], _factors),
     ("Resize", 1): lambda use: _exactly("the whole", *[0.0] * (_length(use) // 2), *[1.0] * (_length(use) // 2)),
     ("Slice", 1): _repeated(0, "starts of Slice"),

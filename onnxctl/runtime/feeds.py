@@ -272,8 +272,9 @@ def _is_image(name: str, shape: tuple[int, ...]) -> bool:
     if len(shape) not in (3, 4) or min(shape) == 0:
         return False
     least = 4 if re.search(r"image|img|pixel", name.lower()) else 16
+    channels = (1, 3, 4) if len(shape) == 4 else (3, 4)
     first, last = shape[-3], shape[-1]
-    return (first in (1, 3, 4) and min(shape[-2:]) >= least) or (last in (1, 3, 4) and min(shape[-3:-1]) >= least)
+    return (first in channels and min(shape[-2:]) >= least) or (last in channels and min(shape[-3:-1]) >= least)
 
 
 # ---------------------------------------------------------------- one input

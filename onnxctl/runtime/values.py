@@ -73,7 +73,7 @@ def is_native(array: Array) -> bool:
 
 
 def to_onnxruntime(array: Array, number: int) -> Any:
-    """The array as onnxruntime takes it: an OrtValue for types numpy has no name for (bfloat16, float8, int4), else itself.
+    """The array as onnxruntime takes it: an OrtValue for types numpy has no name for (bfloat16, int4), else itself.
 
     4- and 2-bit elements are packed into the front of the buffer, as onnxruntime reads them.
     """
