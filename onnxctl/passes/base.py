@@ -214,8 +214,9 @@ def replace_by_constant(graph: Graph, node: NodeProto, tensor: TensorProto, *, i
     and for outputs of the scope.
     """
     define_constant(graph, node.output[index], tensor, before=node)
-    if any(name and graph.producer(name) is node and graph.is_used(name) for name in node.output):
-        graph.set_outputs(node, ["" if at == index else name for at, name in enumerate(node.output)])
+    others = ["" if at == index else name for at, name in enumerate(node.output)]
+    if any(name and graph.is_used(name) for name in others):
+        graph.set_outputs(node, others)
     else:
         graph.remove(node)
 

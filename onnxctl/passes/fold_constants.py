@@ -240,7 +240,7 @@ def _fold(graph: Graph, context: Context, nodes: list[NodeProto]) -> int:
     if failed and len(nodes) > 1 and not values:
         return _fold(graph, context, nodes[: len(nodes) // 2])
     for node in failed:
-        context.not_evaluable.update(node.output)
+        context.not_evaluable.update(filter(None, node.output))
         context.skip(node, f"could not be evaluated: {reason}" if reason else "could not be evaluated")
     for name, node in needed:
         if name in values and node not in failed:
