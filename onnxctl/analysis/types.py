@@ -83,7 +83,7 @@ def _dim(dim: TensorShapeProto.Dimension, dims: Dims) -> Dim:
 
 def symbols(graph: GraphProto) -> list[str]:
     """The symbolic dimensions of the graph's inputs and outputs, each once, in order of appearance."""
-    found = (dim for value in (*graph.input, *graph.output) for dim in _dimensions(value.type))
+    found = (dim for value in (*graph.input, *graph.output) for dim in dimensions(value.type))
     return list(dict.fromkeys(as_text(dim.dim_param) for dim in found if dim.dim_param))
 
 
@@ -100,15 +100,29 @@ def refuse_unknown_symbols(graph: GraphProto, dims: Dims) -> None:
             raise UsageError(f"dimension {symbol!r} can't have the size {size}", hint="give a size of 0 or more")
 
 
-def _dimensions(kind: TypeProto) -> Iterator[TensorShapeProto.Dimension]:
+def dimensions(kind: TypeProto) -> Iterator[TensorShapeProto.Dimension]:
+    """The dimensions of every tensor in the type."""
+    for tensor in _tensors(kind):
+        yield from tensor.shape.dim
+
+
+def element_types(kind: TypeProto) -> Iterator[int]:
+    """The element type of every tensor in the type, and the key type of every map."""
+    if kind.WhichOneof("value") == "map_type":
+        yield kind.map_type.key_type
+    for tensor in _tensors(kind):
+        yield tensor.elem_type
+
+
+def _tensors(kind: TypeProto) -> Iterator[TypeProto.Tensor | TypeProto.SparseTensor]:
     which = kind.WhichOneof("value")
     if which == "tensor_type":
-        yield from kind.tensor_type.shape.dim
+        yield kind.tensor_type
     elif which == "sparse_tensor_type":
-        yield from kind.sparse_tensor_type.shape.dim
+        yield kind.sparse_tensor_type
     elif which == "sequence_type":
-        yield from _dimensions(kind.sequence_type.elem_type)
+        yield from _tensors(kind.sequence_type.elem_type)
     elif which == "optional_type":
-        yield from _dimensions(kind.optional_type.elem_type)
+        yield from _tensors(kind.optional_type.elem_type)
     elif which == "map_type":
-        yield from _dimensions(kind.map_type.value_type)
+        yield from _tensors(kind.map_type.value_type)

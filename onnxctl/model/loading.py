@@ -122,9 +122,13 @@ def open_model(path: str) -> Model:
     own = DataFile("", opened=source)
     payloads = [Payload(own, cut.field, cut.offset, cut.length, cut.location_written) for cut in skeleton.cuts]
     model = Model(proto, path, source, payloads)
-    if b"location" in skeleton.data:
+    if b"location" in skeleton.data or skeleton.data.count(_EXTERNAL) > len(skeleton.cuts):
         _mark_external(model, model_folders(path))
     return model
+
+
+_EXTERNAL = b"\x70\x01"
+"""data_location = EXTERNAL on the wire; every payload taken out has it once."""
 
 
 def _begins_like_a_model(head: bytes) -> bool:
