@@ -71,8 +71,8 @@ def _values(values: Sequence[ValueSummary]) -> Block:
     columns = (
         Column(title="name", overflow="cut", code=True),
         Column(title="type", overflow="cut", code=True),
-        Column(title="values", overflow="cut"),
-        Column(title="note", overflow="cut", style="dim"),
+        Column(title="values"),
+        Column(title="note", overflow="wrap", style="dim"),
     )
     return Table(columns, rows, titled=False) if rows else Paragraph("  none", "dim")
 

@@ -5,10 +5,9 @@ In a terminal, cells are cut or wrapped to its width; in a pipe rows are as long
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 
 from onnxctl.render.document import (
     Block,
@@ -194,7 +193,15 @@ def _ellipsis(screen: Screen) -> str:
 def _wrap(text: str, width: int | None) -> list[str]:
     if width is None or cell_len(text) <= width:
         return [text]
-    return textwrap.wrap(text, max(width, _NARROWEST), break_on_hyphens=False) or [""]
+    lines = [""]
+    for word in text.split(" "):
+        for part in chop_cells(word, max(width, _NARROWEST)):
+            longer = f"{lines[-1]} {part}" if lines[-1] else part
+            if cell_len(longer) <= max(width, _NARROWEST):
+                lines[-1] = longer
+            else:
+                lines.append(part)
+    return lines
 
 
 def _paint(text: str, style: Style, screen: Screen) -> str:
