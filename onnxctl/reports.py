@@ -97,6 +97,25 @@ class NodeInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WeightStatistics:
+    """The values of one stored tensor; range, mean and deviation over the finite ones.
+
+    histogram counts the finite values in bins of equal width from minimum to maximum. digest is the SHA-256 of element
+    type, shape and raw bytes.
+    """
+
+    minimum: float
+    maximum: float
+    mean: float
+    std: float
+    zero_count: int
+    nan_count: int
+    inf_count: int
+    histogram: tuple[int, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WeightInfo:
     """One stored tensor; source is "initializer", "sparse_initializer" or "constant", storage "inline" or a file."""
 
