@@ -108,7 +108,7 @@ def _codes(chunk: bytes, bits: int) -> Array:
 def _values_of_codes(dtype: Dtype) -> Array:
     """The value of each code of an element type, as float64."""
     if dtype.number == TensorProto.BOOL:
-        return (np.arange(256) != 0).astype(np.float64)
+        return np.asarray(np.arange(256) != 0, dtype=np.float64)
     codes = np.arange(1 << dtype.bits)
     bits = (codes[:, np.newaxis] >> np.arange(dtype.bits)) & 1
     packed = np.packbits(bits.astype(np.uint8).reshape(-1), bitorder="little").tobytes()
