@@ -15,7 +15,8 @@ import onnx
 from onnx import FunctionProto, ModelProto, NodeProto, TensorProto
 
 from onnxctl.model.graph import Graph, ModelGraphs, is_standard
-from onnxctl.model.loading import Model, tensors_of_model
+from onnxctl.model.loading import Model
+from onnxctl.model.saving import saved_bytes
 from onnxctl.passes import effects
 from onnxctl.passes.effects import function_key, functions_with, pinned_names
 from onnxctl.reports import Refusal
@@ -61,7 +62,7 @@ class Context:
         self.checkpoint = checkpoint
         self.room_bytes: int = 0
         self.not_evaluable: set[str] = set()
-        self._bytes_at_start = model_bytes(graphs.model)
+        self._bytes_at_start = saved_bytes(graphs.model)
         self._pass_name = ""
         self._scope: Graph | None = None
         self._refusals: dict[str, dict[tuple[str, str], None]] = {}
@@ -77,7 +78,7 @@ class Context:
 
     def measure_room(self) -> None:
         """Set `room_bytes`: how much the model may grow and be no larger than it was. Commit the graphs before."""
-        self.room_bytes = self._bytes_at_start - model_bytes(self.model)
+        self.room_bytes = self._bytes_at_start - saved_bytes(self.model)
 
     def begin(self, pass_name: str) -> None:
         """A pass starts over: what it refused before no longer counts."""
@@ -105,17 +106,6 @@ class Context:
                 for reason, where in labels.items()
             ]
         return tuple(found)
-
-
-def model_bytes(model: Model) -> int:
-    """The bytes of the model with all its weights, wherever they are stored."""
-    payloads = {
-        int(entry.value)
-        for tensor in tensors_of_model(model.proto)
-        if tensor.data_location
-        for entry in tensor.external_data
-    }
-    return int(model.proto.ByteSize()) + sum(model.payloads[index].length for index in payloads)
 
 
 # ---------------------------------------------------------------- reading
