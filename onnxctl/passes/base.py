@@ -45,7 +45,7 @@ class Context:
     is called between rounds. checkpoint is called before every pass and stops everything by raising.
 
     room_bytes is how much the model may still grow. pinned are the values other parts of the model refer to by name.
-    not_evaluable are values that `evaluate` could not compute.
+    not_evaluable are values that `evaluate` could not compute, and why.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Context:
         self.infer_shapes = infer_shapes
         self.checkpoint = checkpoint
         self.room_bytes: int = 0
-        self.not_evaluable: set[str] = set()
+        self.not_evaluable: dict[str, str] = {}
         self._bytes_at_start = saved_bytes(graphs.model)
         self._pass_name = ""
         self._scope: Graph | None = None
@@ -79,6 +79,17 @@ class Context:
     def measure_room(self) -> None:
         """Set `room_bytes`: how much the model may grow and be no larger than it was. Commit the graphs before."""
         self.room_bytes = self._bytes_at_start - saved_bytes(self.model)
+
+    def has_room(self, added_bytes: int, freed_bytes: int) -> bool:
+        """Whether a rewrite that adds and frees so many bytes leaves the model no larger than it was at the start."""
+        return added_bytes - freed_bytes <= max(self.room_bytes, 0)
+
+    def afford(self, added_bytes: int, freed_bytes: int) -> bool:
+        """As `has_room`; and if so, what the rewrite takes is accounted for."""
+        if not self.has_room(added_bytes, freed_bytes):
+            return False
+        self.room_bytes -= added_bytes - freed_bytes
+        return True
 
     def begin(self, pass_name: str) -> None:
         """A pass starts over: what it refused before no longer counts."""
@@ -221,6 +232,12 @@ def define_constant(graph: Graph, name: str, tensor: TensorProto, *, before: Nod
         graph.set_initializer(named)
     else:
         graph.add_node("Constant", [], [name], before=before, name=before.name, attributes={"value": tensor})
+
+
+def constant_bytes(graph: Graph, name: str, value_bytes: int, rank: int) -> int:
+    """The bytes that `define_constant` adds to the model for a value of so many bytes, wrapping included."""
+    plain = takes_initializers(graph) and not graph.is_output(name)
+    return value_bytes + len(name) + 3 * rank + (12 if plain else 44)
 
 
 def takes_initializers(graph: Graph) -> bool:

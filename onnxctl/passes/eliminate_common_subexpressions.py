@@ -68,7 +68,7 @@ def _replace(graph: Graph, context: Context, node: NodeProto, scope: Graph, firs
     if any(scope is not graph or scope.is_output(new) for _, new in kept):
         context.skip(node, "computes the same as another node, but both are outputs of the graph")
         return False
-    if any(is_shadowed(graph, old, new) or is_shadowed(scope, new, old) for old, new in pairs):
+    if any(is_shadowed(graph, new, old) if (old, new) in kept else is_shadowed(graph, old, new) for old, new in pairs):
         context.skip(node, "a subgraph that reads its output has another value of the same name")
         return False
     graph.remove(node)

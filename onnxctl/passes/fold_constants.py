@@ -27,7 +27,7 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from onnxctl.model.graph import DEFAULT_DOMAINS, Graph
 from onnxctl.model.tensors import Tensor
 from onnxctl.passes import sizes
-from onnxctl.passes.base import Context, define_constant, in_function, takes_initializers
+from onnxctl.passes.base import Context, constant_bytes, define_constant, in_function, takes_initializers
 from onnxctl.passes.effects import is_random
 from onnxctl.passes.sizes import Extent
 
@@ -45,7 +45,6 @@ MAXIMUM_EVALUATIONS = 64
 
 _NEVER = frozenset(("Constant", "Dropout", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"))
 _NO_TENSORS = ("Sequence", "Optional", "SplitToSequence", "ConcatFromSequence")
-_NODE_OVERHEAD_BYTES = 32
 _SMALL = 64
 
 
@@ -96,6 +95,9 @@ def _find_region(graph: Graph, context: Context, constants: dict[str, Tensor | N
             continue
         if not _is_foldable(graph, context, node, inside_function):
             continue
+        if (reason := context.not_evaluable.get(next(filter(None, node.output), ""))) is not None:
+            context.skip(node, f"could not be evaluated: {reason}")
+            continue
         operands = {name: tensor for name in node.input if name not in region.extents and (tensor := constant(name))}
         if any(tensor.byte_count > MAXIMUM_OPERAND_BYTES for tensor in operands.values()):
             context.skip(node, f"reads a constant of more than {MAXIMUM_OPERAND_BYTES >> 20} MiB")
@@ -121,7 +123,7 @@ def _is_foldable(graph: Graph, context: Context, node: NodeProto, inside_functio
         return False
     if is_random(node) or graph.subgraphs(node) or not any(node.input):
         return False
-    if not context.not_evaluable.isdisjoint(node.output) or not context.pinned.isdisjoint(node.output):
+    if not context.pinned.isdisjoint(node.output):
         return False
     return not (inside_function and any(each.ref_attr_name for each in node.attribute))
 
@@ -138,12 +140,16 @@ def _limit_growth(graph: Graph, context: Context, region: _Region) -> bool:
     _refuse_copies(graph, context, region)
     while region.nodes:
         needed = _needed(graph, region.nodes)
-        added = sum(_bytes(graph, name, region.extents[name]) + _NODE_OVERHEAD_BYTES for name, _ in needed)
+        added = sum(
+            constant_bytes(
+                graph, name, _bytes(graph, name, region.extents[name]), len(region.extents[name].shape or ())
+            )
+            for name, _ in needed
+        )
         freed = sum(node.ByteSize() for node in region.nodes.values())
         freed += sum(_stored_bytes(graph, tensor, name) for name, tensor in _given_up(graph, region))
-        if added <= freed + max(context.room_bytes, 0) and (
-            takes_initializers(graph) or len(needed) <= len(region.nodes)
-        ):
+        fewer = takes_initializers(graph) or len(needed) <= len(region.nodes)
+        if fewer and context.has_room(added, freed):
             return True
         _, node = max(needed, key=lambda each: _bytes(graph, each[0], region.extents[each[0]]))
         context.skip(node, "its result takes more bytes than would go with it: the file may not grow")
@@ -240,8 +246,7 @@ def _fold(graph: Graph, context: Context, nodes: list[NodeProto]) -> int:
     if failed and len(nodes) > 1 and not values:
         return _fold(graph, context, nodes[: len(nodes) // 2])
     for node in failed:
-        context.not_evaluable.update(filter(None, node.output))
-        context.skip(node, f"could not be evaluated: {reason}" if reason else "could not be evaluated")
+        context.not_evaluable.update(dict.fromkeys(filter(None, node.output), reason))
     for name, node in needed:
         if name in values and node not in failed:
             context.room_bytes -= values[name].ByteSize()

@@ -13,7 +13,7 @@ from onnx import NodeProto
 
 from onnxctl.model.graph import Graph, attribute, is_standard
 from onnxctl.model.tensors import Array
-from onnxctl.passes.base import Context, input_name, replace_by_constant, standard_nodes
+from onnxctl.passes.base import Context, constant_bytes, input_name, replace_by_constant, standard_nodes
 
 Dims = Sequence[int | str | None]
 
@@ -25,10 +25,21 @@ def fold_shapes(graph: Graph, context: Context) -> int:
         if not context.pinned.isdisjoint(node.output):
             continue
         value = _value(graph, node)
-        if value is not None:
+        if value is None:
+            continue
+        if context.afford(constant_bytes(graph, node.output[0], value.nbytes, value.ndim), _freed_bytes(graph, node)):
             replace_by_constant(graph, node, context.model.new_tensor("", value))
             found += 1
+        else:
+            context.skip(node, "a constant would take more bytes than the node: the file may not grow")
     return found
+
+
+def _freed_bytes(graph: Graph, node: NodeProto) -> int:
+    """The bytes of the node, and of the Shape node before it if nobody else reads that."""
+    maker = graph.producer(node.input[0])
+    alone = maker is not None and is_standard(maker, "Shape") and graph.only_consumer(node.input[0]) is node
+    return node.ByteSize() + (maker.ByteSize() if maker is not None and alone else 0)
 
 
 def _value(graph: Graph, node: NodeProto) -> Array | None:

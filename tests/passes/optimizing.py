@@ -1,4 +1,4 @@
-"""How passes are tested: a model goes through some of the pipeline with a real evaluator, and both run on equal inputs."""
+"""How passes are tested: a model goes through some of the pipeline with a real evaluator, and both run on the same."""
 
 from __future__ import annotations
 

@@ -1,0 +1,34 @@
+"""fold_shapes: known sizes become constants although others are dynamic."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.passes.optimizing import Optimizer, assert_equal_outputs
+
+CONSTANTS = (
+    "int64 zero = {0}, int64 two = {2}, int64[1] zero1 = {0}, int64[1] one1 = {1}, int64[1] two1 = {2}, "
+    "int64[9] unused = {1, 2, 3, 4, 5, 6, 7, 8, 9}"
+)
+HEAD = '<ir_version: 8, opset_import: ["" : 17]>'
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        ("s = Shape<start = 1>(x)  y = Identity(s)", {"Identity": 1}),
+        ("s = Shape(x)  y = Gather(s, two)", {"Constant": 1}),
+        ("s = Shape(x)  y = Gather(s, zero)", {"Shape": 1, "Gather": 1}),
+        ("s = Shape(x)  y = Slice(s, one1, two1)", {"Constant": 1}),
+        ("s = Shape(x)  y = Slice(s, zero1, two1)", {"Shape": 1, "Slice": 1}),
+        ("z = Slice(x, one1, two1)  s = Shape(z)  y = Gather(s, two)", {"Constant": 1}),
+        ("y = Size(x)", {"Size": 1}),
+    ],
+)
+def test_sizes_asked_for(optimize: Optimizer, body: str, left: dict[str, int]) -> None:
+    result = "int64[k]" if "1)" in body else "int64"
+    optimized = optimize(
+        f"{HEAD} agraph (float[n, 4, 5] x) => ({result} y) <{CONSTANTS}> {{ {body} }}", "fold_shapes", "remove_unused"
+    )
+    assert optimized.operators == left
+    assert_equal_outputs(optimized)

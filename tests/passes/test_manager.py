@@ -1,0 +1,55 @@
+"""The manager: which passes run, in what order, until when, and what is told of it."""
+
+from __future__ import annotations
+
+import onnx
+import pytest
+
+from onnxctl.errors import UsageError
+from onnxctl.passes.manager import choose_passes
+from onnxctl.passes.pipeline import PIPELINE
+from tests.passes.optimizing import PASS_NAMES, Optimizer
+
+TEXT = """<ir_version: 8, opset_import: ["" : 17]> agraph (float[2] x) => (float[2] y, float[2] z) {
+    a = Identity(x)  b = Identity(a)  y = Neg(b)  z = Identity(x) }"""
+
+
+def test_names_are_unique_and_begin_with_a_verb() -> None:
+    verbs = {"lift", "remove", "eliminate", "fold", "share", "merge", "fuse", "move", "inline", "simplify", "split"}
+    verbs |= {"convert", "sort", "unroll", "reshape", "transpose", "propagate", "replace", "push", "sink", "hoist"}
+    assert len(set(PASS_NAMES)) == len(PASS_NAMES)
+    assert all(name.split("_")[0] in verbs for name in PASS_NAMES)
+    assert all(each.summary and not each.summary.endswith(".") for each in PIPELINE)
+
+
+def test_only_and_without() -> None:
+    assert [each.name for each in choose_passes(["remove_unused", "lift_constants"], ())] == [
+        "lift_constants",
+        "remove_unused",
+    ]
+    assert "fold_constants" not in {each.name for each in choose_passes(None, ["fold_constants"])}
+
+
+@pytest.mark.parametrize(("passes", "skip"), [(["no_such"], []), (None, ["no_such"])])
+def test_an_unknown_pass_is_named_with_those_there_are(passes: list[str] | None, skip: list[str]) -> None:
+    with pytest.raises(UsageError, match="no_such") as caught:
+        choose_passes(passes, skip)
+    assert "fold_constants" in caught.value.hint
+
+
+def test_outcomes_and_refusals_are_counted(optimize: Optimizer) -> None:
+    result = optimize(TEXT).result
+    counts = {each.name: each.rewrite_count for each in result.passes}
+    assert counts["eliminate_identity"] == 2
+    assert result.settled
+    assert result.rounds == 2
+    [refusal] = [each for each in result.refusals if each.pass_name == "eliminate_identity"]
+    assert (refusal.where, refusal.count) == ("Identity(z)", 1)
+
+
+def test_a_node_before_its_inputs_is_put_in_order(optimize: Optimizer) -> None:
+    model = onnx.parser.parse_model(TEXT)
+    reversed_nodes = list(model.graph.node)[::-1]
+    del model.graph.node[:]
+    model.graph.node.extend(reversed_nodes)
+    assert optimize(model).operators == {"Neg": 1, "Identity": 1}
