@@ -294,10 +294,9 @@ def _block_of_columns(use: Use) -> Domain:
     area = rows // output[1] if output and rows else 1
     steps, spread = (attribute(use.node, name) or [1] * rank for name in ("strides", "dilations"))
     pads = attribute(use.node, "pads") or [0] * (2 * rank)
-    for block in _factorizations(area, rank) if output else ():
-        room = [
-            size + pads[at] + pads[at + rank] - spread[at] * (block[at] - 1) - 1 for at, size in enumerate(output[2:])
-        ]
+    image = output[2:] if output else ()
+    for block in _factorizations(area, rank) if image else ():
+        room = [size + pads[at] + pads[at + rank] - spread[at] * (block[at] - 1) - 1 for at, size in enumerate(image)]
         if min(room) >= 0 and math.prod(each // step + 1 for each, step in zip(room, steps, strict=True)) == columns:
             return _exactly("block shape of Col2Im", *block)
     return _exactly("block shape of Col2Im", *[1] * (rank - 1), area)

@@ -58,11 +58,12 @@ class Session:
 
         Raises ResourceLimit or UnsupportedModel.
         """
+        from onnxctl.runtime.values import fetch_outputs
+
         try:
-            outputs: Sequence[object] = self.inference.run(None, feeds)
+            return fetch_outputs(self.inference, feeds)
         except self.failures as error:
             raise run_failure(error, self.path) from error
-        return outputs
 
 
 def open_session(
@@ -73,13 +74,15 @@ def open_session(
     intra_op_threads: int | None = None,
     inter_op_threads: int | None = None,
     graph_optimization: GraphOptimization = "all",
+    memory_arena: bool = True,
     config: Sequence[tuple[str, str]] = (),
     clock: Callable[[], int] = time.perf_counter_ns,
 ) -> Session:
     """Open a model, a file's path or its bytes, on exactly this provider. path names it in errors.
 
     onnxruntime adds the CPU for nodes that the provider does not take: see `Session.placement`. External data is read
-    by onnxruntime under its own rules; check it first. config are onnxruntime's session config entries.
+    by onnxruntime under its own rules; check it first. Without memory_arena buffers are freed at once, not pooled.
+    config are onnxruntime's session config entries.
 
     Raises UsageError for an unknown provider; MissingPackage or ProviderUnavailable when it can't be had, or when it
     was given no node of the model at all; ModelError or ResourceLimit for a model that can't be opened.
@@ -90,6 +93,7 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.graph_optimization_level = _optimization_level(onnxruntime, graph_optimization)
+    options.enable_cpu_mem_arena = memory_arena
     options.intra_op_num_threads = intra_op_threads or 0
     options.inter_op_num_threads = inter_op_threads or 0
     for key, value in ((_RECORD_PLACEMENT, "1"), *config):

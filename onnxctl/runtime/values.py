@@ -66,6 +66,13 @@ def _numbers(domain: Domain, shape: tuple[int, ...], count: int, whole: bool, ra
 
 _NUMPY_KINDS = "biufc"
 
+_FOREIGN_TYPES = frozenset(
+    f"tensor({dtype.name})"
+    for dtype in DTYPES.values()
+    if (dtype.bits and dtype.bits < 8) or dtype.name.startswith(("bfloat", "float8"))
+)
+"""onnxruntime's names of the types numpy has no name for."""
+
 
 def is_native(array: Array) -> bool:
     """Whether onnxruntime takes the array as it is: numpy's own types, and strings as objects."""
@@ -105,6 +112,27 @@ def from_onnxruntime(value: Any) -> Any:
     raw = ctypes.string_at(value.data_ptr(), size) if size else b""
     tensor = onnx.TensorProto(data_type=number, dims=shape, raw_data=raw)
     return onnx.numpy_helper.to_array(tensor)
+
+
+def fetch_outputs(
+    inference: Any, feeds: Mapping[str, Any], *, names: Sequence[str] | None = None, options: Any = None
+) -> list[Any]:
+    """Run an InferenceSession: its outputs in order (or those named), those of types numpy has no name for included."""
+    types = {each.name: each.type for each in inference.get_outputs()}
+    wanted = list(types) if names is None else list(names)
+    foreign = [name for name in wanted if types[name] in _FOREIGN_TYPES]
+    plain = [name for name in wanted if types[name] not in _FOREIGN_TYPES]
+    found = dict(zip(plain, inference.run(plain, feeds, options), strict=True)) if plain else {}
+    if foreign:
+        values = inference.run_with_ort_values(foreign, {name: _ort_value(feeds[name]) for name in feeds}, options)
+        found |= {name: from_onnxruntime(value) for name, value in zip(foreign, values, strict=True)}
+    return [found[name] for name in wanted]
+
+
+def _ort_value(value: Any) -> Any:
+    import onnxruntime
+
+    return onnxruntime.OrtValue.ortvalue_from_numpy(value) if isinstance(value, np.ndarray) else value
 
 
 # ---------------------------------------------------------------- summaries
