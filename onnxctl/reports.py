@@ -217,7 +217,9 @@ class PassOutcome:
 class OutputComparison:
     """One output of the two models on the same inputs; differences are maxima over all runs.
 
-    max_relative is the largest |a - b| divided by the largest |a| of the output. kind "exact" compares for equality.
+    max_relative is the largest |a - b| / (|a| + what is typical of the output), held against the tolerance (see
+    runtime/tolerance.py). tolerance 0 compares for equality; of integers that rounding decides, max_relative and
+    tolerance are shares of elements.
     """
 
     name: str

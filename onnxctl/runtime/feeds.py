@@ -45,12 +45,14 @@ class Feeds:
     """Inputs as onnxruntime takes them, how each was made, in words, and the size each symbol got.
 
     open_size_count counts the sizes that were chosen by habit: with 0 of them another attempt makes the same shapes.
+    attempt is the one these are of.
     """
 
     values: Mapping[str, Any]
     sources: Mapping[str, str]
     dims: Mapping[str, int]
     open_size_count: int = 0
+    attempt: int = 0
 
 
 def generate_feeds(model: Model, graphs: ModelGraphs, *, dims: Mapping[str, int], seed: int, attempt: int = 0) -> Feeds:
@@ -67,7 +69,7 @@ def generate_feeds(model: Model, graphs: ModelGraphs, *, dims: Mapping[str, int]
     for name, kind in plan.types.items():
         random = np.random.default_rng([seed, zlib.crc32(name.encode(errors="replace"))])
         values[name], sources[name] = _value(name, kind, plan, random)
-    return Feeds(values=values, sources=sources, dims=plan.dims, open_size_count=plan.open_size_count)
+    return Feeds(values=values, sources=sources, dims=plan.dims, open_size_count=plan.open_size_count, attempt=attempt)
 
 
 def find_feeds(
@@ -103,6 +105,11 @@ def required_inputs(model: Model) -> dict[str, TypeProto]:
     defaults = {tensor.name for tensor in graph.initializer}
     defaults.update(sparse.values.name for sparse in graph.sparse_initializer)
     return {value.name: value.type for value in graph.input if value.name not in defaults}
+
+
+def required_symbols(model: Model) -> frozenset[str]:
+    """The symbolic dimensions of the inputs that must be given."""
+    return frozenset(symbol for kind in required_inputs(model).values() for symbol in _symbols(kind))
 
 
 # ---------------------------------------------------------------- memory

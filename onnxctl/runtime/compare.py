@@ -1,0 +1,277 @@
+"""Proof that two models give the same answers: both run on the same generated inputs, in a child process.
+
+The original runs first, its outputs are kept and its session freed; then the candidate. Both run without onnxruntime's
+own graph optimizations, so that our rewrites are compared and not its fusions. What can't be run here is "not
+verified", with the reason; only a seen difference is "different".
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from onnxctl.child import Answer, Blob, Child, Progress
+from onnxctl.errors import ChildCrashed, ModelError, OnnxctlError, ResourceLimit, UsageError
+from onnxctl.reports import JSON, OutputComparison, Verification, decode, encode
+
+if TYPE_CHECKING:
+    from onnxctl.model.graph import ModelGraphs
+    from onnxctl.model.loading import Model
+    from onnxctl.runtime.feeds import Feeds
+    from onnxctl.runtime.session import Session
+
+RUN_COUNT = 3
+"""Runs with different values: at least so many."""
+
+OTHER_SIZES = 2
+"""How many other sizes of the open dimensions are tried besides the first that runs."""
+
+TIMEOUT_S = 600.0
+
+KEPT_BYTES_LIMIT = 1 << 30
+"""Inputs and outputs of the original that are kept for the candidate; beyond it there are no further runs."""
+
+RANDOM_OPERATORS = frozenset(
+    ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial", "Dropout")
+)
+
+
+def compare_in_child(
+    original_path: str,
+    candidate_path: str,
+    *,
+    dims: Mapping[str, int],
+    seed: int,
+    run_count: int = RUN_COUNT,
+    timeout_s: float | None = None,
+    memory_bytes: int | None = None,
+) -> Verification:
+    """Compare two model files in a child process of their own.
+
+    dims gives sizes for symbols; those that neither model's inputs have count for nothing. Never raises for what a
+    model does: a crash or a time-out is "not verified" like everything else that can't be run.
+    """
+    started = time.perf_counter_ns()
+    request = {
+        "original": original_path,
+        "candidate": candidate_path,
+        "dims": dict(dims),
+        "seed": seed,
+        "run_count": run_count,
+    }
+    stage = _Stage()
+    with Child(memory_bytes=memory_bytes) as child:
+        try:
+            answer, _ = child.call(
+                "onnxctl.runtime.compare:compare",
+                request,
+                timeout_s=TIMEOUT_S if timeout_s is None else timeout_s,
+                progress=stage.note,
+                doing="the verification",
+            )
+        except ChildCrashed as error:
+            if stage.name == "candidate":  # the original ran on the same inputs without a crash
+                return _verdict(
+                    "different", f"the result crashes where the original runs: {error.message}", seed, started
+                )
+            return _verdict("not verified", error.message, seed, started)
+        except (ModelError, ResourceLimit, UsageError) as error:
+            return _verdict("not verified", error.message, seed, started)
+    found: Verification = decode(Verification, answer)
+    return _timed(found, started)
+
+
+@dataclass(slots=True)
+class _Stage:
+    """Which of the two models is running, as the child told last."""
+
+    name: str = ""
+
+    def note(self, news: JSON) -> None:
+        self.name = str(news)
+
+
+def _verdict(status: Any, reason: str, seed: int, started: int) -> Verification:
+    return _timed(Verification(status=status, reason=reason, seed=seed), started)
+
+
+def _timed(found: Verification, started: int) -> Verification:
+    import dataclasses
+
+    return dataclasses.replace(found, elapsed_ns=time.perf_counter_ns() - started)
+
+
+# ---------------------------------------------------------------- the child's side
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """One run of the original: what it was fed, and what it gave."""
+
+    feeds: Feeds
+    outputs: Sequence[Any]
+
+
+def compare(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
+    """Child target: compare the model files request["original"] and request["candidate"]; answers a Verification."""
+    from onnxctl.model.graph import ModelGraphs
+    from onnxctl.model.loading import open_model
+    from onnxctl.runtime.tolerance import decides_by_floats, tolerance_of
+
+    seed = request["seed"]
+    progress("original")
+    model = open_model(request["original"])
+    graphs = ModelGraphs(model)
+    references, names, reason = _run_original(model, graphs, request)
+    gc.collect()
+    if reason:
+        return encode(Verification(status="not verified", reason=reason, seed=seed)), ()
+    progress("candidate")
+    outputs, reason = _run_candidate(request["candidate"], names, references)
+    tolerance, may_flip = tolerance_of(graphs), decides_by_floats(graphs)
+    comparisons = _compare_all(names, references, outputs, tolerance, may_flip)
+    random = _random_nodes(graphs)
+    if not reason and not all(each.equal for each in comparisons):
+        reason = "; ".join(f"output {each.name!r}: {each.message}" for each in comparisons if not each.equal)
+    status = "different" if reason else "equal"
+    if reason and random:
+        status, reason = "not verified", f"random: {random} draws new numbers on every run"
+    dims = dict.fromkeys(tuple(each.feeds.dims.items()) for each in references)
+    found = Verification(
+        status=status,  # type: ignore[arg-type]
+        reason=reason,
+        run_count=len(references),
+        seed=seed,
+        dims=tuple(each for each in dims if each),
+        outputs=tuple(comparisons),
+    )
+    return encode(found), ()
+
+
+def _open(model: Model, path: str) -> Session:
+    from onnxctl.runtime.mapping import MAPPED_CONFIG, mapped_model
+    from onnxctl.runtime.session import open_session
+
+    config = (*MAPPED_CONFIG, ("session.disable_prepacking", "1"))
+    return open_session(mapped_model(model), path=path, graph_optimization="disable", memory_arena=False, config=config)
+
+
+def _run_original(model: Model, graphs: ModelGraphs, request: JSON) -> tuple[list[_Reference], tuple[str, ...], str]:
+    """The runs of the original, its outputs' names, and why there is nothing to compare with if so."""
+    from onnxctl.runtime.feeds import find_feeds, required_symbols
+
+    path, seed = request["original"], request["seed"]
+    dims = {symbol: size for symbol, size in request["dims"].items() if symbol in required_symbols(model)}
+    try:
+        session = _open(model, path)
+        names = tuple(value.name for value in session.outputs)
+        first = find_feeds(model, graphs, session.run, dims=dims, seed=seed, failures=(ModelError, ResourceLimit))
+        outputs = session.run(first.values)
+        again = session.run(first.values)
+    except OnnxctlError as error:
+        return [], (), f"the original doesn't run here: {error.message}"
+    reason = _unsteady(names, outputs, again, graphs)
+    if reason:
+        return [], names, reason
+    references = [_Reference(first, outputs)]
+    references += _further_runs(model, graphs, session, references[0], dims, request)
+    return references, names, ""
+
+
+def _further_runs(
+    model: Model, graphs: ModelGraphs, session: Session, first: _Reference, dims: Mapping[str, int], request: JSON
+) -> list[_Reference]:
+    """More runs of the original: other sizes where it takes them, then other values until there are enough."""
+    from onnxctl.runtime.feeds import generate_feeds
+    from onnxctl.runtime.habits import ATTEMPT_COUNT
+
+    attempts = [n for n in range(ATTEMPT_COUNT) if n != first.feeds.attempt] if first.feeds.open_size_count else []
+    wanted = [*attempts[:OTHER_SIZES], *[first.feeds.attempt] * (request["run_count"] + OTHER_SIZES)]
+    least = request["run_count"] + (1 if attempts else 0)
+    found: list[_Reference] = []
+    kept = _bytes_kept(first)
+    for number, attempt in enumerate(wanted, 1):
+        if len(found) + 1 >= least or kept > KEPT_BYTES_LIMIT:
+            break
+        try:
+            feeds = generate_feeds(model, graphs, dims=dims, seed=request["seed"] + number, attempt=attempt)
+            found.append(_Reference(feeds, session.run(feeds.values)))
+        except (ModelError, ResourceLimit):
+            continue  # sizes or values that the original itself does not take prove nothing
+        kept += _bytes_kept(found[-1])
+    return found
+
+
+def _bytes_kept(reference: _Reference) -> int:
+    values = (*reference.outputs, *reference.feeds.values.values())
+    return sum(getattr(value, "nbytes", 0) for value in values)
+
+
+def _unsteady(names: Sequence[str], outputs: Sequence[Any], again: Sequence[Any], graphs: ModelGraphs) -> str:
+    """Why the original can't be compared with anything: two runs on the same inputs differ; "" where they don't."""
+    from onnxctl.runtime.tolerance import compare_values, tolerance_of
+
+    tolerance = tolerance_of(graphs)
+    for name, first, second in zip(names, outputs, again, strict=True):
+        if not compare_values(name, first, second, tolerance=tolerance).equal:
+            random = _random_nodes(graphs)
+            if random:
+                return f"random: {random} draws new numbers on every run"
+            return f"not deterministic: output {name!r} of the original changes from run to run on the same inputs"
+    return ""
+
+
+def _random_nodes(graphs: ModelGraphs) -> str:
+    """The nodes that draw random numbers, in words; "" where there are none."""
+    labels = [
+        f"node {scope.node_label(node)!r} ({node.op_type})"
+        for scope in graphs.scopes()
+        for node in scope.nodes
+        if node.op_type in RANDOM_OPERATORS and (node.op_type != "Dropout" or len(node.input) > 2)
+    ]
+    more = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
+    return f"{labels[0]}{more}" if labels else ""
+
+
+def _run_candidate(
+    path: str, names: Sequence[str], references: Sequence[_Reference]
+) -> tuple[list[Sequence[Any]], str]:
+    """The candidate's outputs on the same inputs, and what is wrong with it where it doesn't give any."""
+    from onnxctl.model.loading import open_model
+
+    found: list[Sequence[Any]] = []
+    try:
+        session = _open(open_model(path), path)
+        if tuple(value.name for value in session.outputs) != tuple(names):
+            return [], "the result has other outputs than the original"
+        for reference in references:
+            found.append(session.run(reference.feeds.values))
+    except ModelError as error:
+        return found, f"the result doesn't run where the original does: {error.message}"
+    return found, ""
+
+
+def _compare_all(
+    names: Sequence[str],
+    references: Sequence[_Reference],
+    outputs: Sequence[Sequence[Any]],
+    tolerance: float,
+    may_flip: bool,
+) -> list[OutputComparison]:
+    from onnxctl.runtime.tolerance import compare_values, merge
+
+    if not outputs:
+        return []
+    pairs = list(zip(references, outputs, strict=False))
+    return [
+        merge(
+            [
+                compare_values(name, reference.outputs[at], given[at], tolerance=tolerance, may_flip=may_flip)
+                for reference, given in pairs
+            ]
+        )
+        for at, name in enumerate(names)
+    ]
