@@ -1,4 +1,4 @@
-"""Attributes as short text, for lists of nodes."""
+"""Attributes: what they hold, and how they read as short text."""
 
 from __future__ import annotations
 
@@ -11,6 +11,40 @@ from onnxctl.analysis.scopes import as_text
 from onnxctl.analysis.types import type_in_words
 from onnxctl.model.tensors import dtype_name
 
+VALUE_FIELDS: dict[AttributeProto.AttributeType, str] = {
+    AttributeProto.FLOAT: "f",
+    AttributeProto.INT: "i",
+    AttributeProto.STRING: "s",
+    AttributeProto.TENSOR: "t",
+    AttributeProto.GRAPH: "g",
+    AttributeProto.SPARSE_TENSOR: "sparse_tensor",
+    AttributeProto.TYPE_PROTO: "tp",
+    AttributeProto.FLOATS: "floats",
+    AttributeProto.INTS: "ints",
+    AttributeProto.STRINGS: "strings",
+    AttributeProto.TENSORS: "tensors",
+    AttributeProto.GRAPHS: "graphs",
+    AttributeProto.SPARSE_TENSORS: "sparse_tensors",
+    AttributeProto.TYPE_PROTOS: "type_protos",
+}
+"""The field that holds the value of an attribute, by AttributeProto.AttributeType."""
+
+_OTHER_FIELDS = frozenset({"name", "type", "doc_string", "ref_attr_name"})
+
+
+def value_fields(attribute: AttributeProto) -> list[str]:
+    """The names of the fields that hold something; one, in an attribute as it should be, or none for an empty list."""
+    return [each.name for each, _ in attribute.ListFields() if each.name not in _OTHER_FIELDS]
+
+
+def type_of_value(attribute: AttributeProto) -> AttributeProto.AttributeType:
+    """The type of the one value there is, UNDEFINED for none or several: files of IR version 1 need not say it."""
+    held = value_fields(attribute)
+    return next((kind for kind, field in VALUE_FIELDS.items() if held == [field]), AttributeProto.UNDEFINED)
+
+
+# ---------------------------------------------------------------- in words
+
 SHOWN_ITEMS = 8
 SHOWN_CHARACTERS = 60
 
@@ -20,7 +54,7 @@ def attribute_in_words(attribute: AttributeProto) -> str:
     if attribute.ref_attr_name:
         return f"@{as_text(attribute.ref_attr_name)}"
     for field, value in attribute.ListFields():
-        if field.name in ("name", "doc_string", "type", "ref_attr_name"):
+        if field.name in _OTHER_FIELDS:
             continue
         if field.name in _LISTS:
             shown = [_LISTS[field.name](item) for item in value[:SHOWN_ITEMS]]

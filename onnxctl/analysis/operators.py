@@ -6,11 +6,12 @@ Schemas are dear to ask for, so each operator is asked for once and boiled down 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import onnx.defs
 from onnx import AttributeProto, NodeProto, TensorProto
 
+from onnxctl.analysis.attributes import VALUE_FIELDS, type_of_value, value_fields
 from onnxctl.analysis.scopes import as_text
 from onnxctl.errors import InvalidModel
 
@@ -37,29 +38,12 @@ _ATTRIBUTE_TYPES: dict[onnx.defs.OpSchema.AttrType, int] = {
     if name != "UNDEFINED"
 }
 
-_VALUE_FIELDS: dict[int, str] = {
-    AttributeProto.FLOAT: "f",
-    AttributeProto.INT: "i",
-    AttributeProto.STRING: "s",
-    AttributeProto.TENSOR: "t",
-    AttributeProto.GRAPH: "g",
-    AttributeProto.SPARSE_TENSOR: "sparse_tensor",
-    AttributeProto.TYPE_PROTO: "tp",
-    AttributeProto.FLOATS: "floats",
-    AttributeProto.INTS: "ints",
-    AttributeProto.STRINGS: "strings",
-    AttributeProto.TENSORS: "tensors",
-    AttributeProto.GRAPHS: "graphs",
-    AttributeProto.SPARSE_TENSORS: "sparse_tensors",
-    AttributeProto.TYPE_PROTOS: "type_protos",
-}
 _LIST_FIELDS = frozenset({"floats", "ints", "strings", "tensors", "graphs", "sparse_tensors", "type_protos"})
+_SUBGRAPHS = frozenset({AttributeProto.GRAPH, AttributeProto.GRAPHS})
 _TYPE_NAMES: dict[int, str] = {number: name.lower() for name, number in AttributeProto.AttributeType.items()}
-_ABOUT_THE_ATTRIBUTE = frozenset({"name", "type", "doc_string", "ref_attr_name"})
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorRule:
+class OperatorRule(NamedTuple):
     """One operator at one opset. required_inputs are positions that may not be left empty.
 
     output_types has for each output its element type where that is fixed, or -1 - position of an input of the same
@@ -75,18 +59,19 @@ class OperatorRule:
     required_inputs: tuple[int, ...]
     attributes: dict[str, int]
     required_attributes: frozenset[str]
+    has_subgraphs: bool
     output_types: tuple[int, ...]
     deprecated: bool
 
 
-@dataclass(slots=True)
 class OperatorRules:
     """The rules for the nodes of a graph or function body; opsets are its imports, "" standing for ai.onnx."""
 
-    opsets: Mapping[str, int]
-    ir_version: int
-    in_function: bool = False
-    _known: dict[tuple[str, str], OperatorRule | None] = field(default_factory=dict)
+    def __init__(self, opsets: Mapping[str, int], ir_version: int, *, in_function: bool = False) -> None:
+        self.opsets = opsets
+        self.ir_version = ir_version
+        self.in_function = in_function
+        self._known: dict[tuple[str, str], OperatorRule | None] = {}
 
     def rule(self, domain: str, op_type: str) -> OperatorRule | None:
         """The operator's rule; None where the specification has no such operator, or not in a version known here."""
@@ -138,15 +123,15 @@ class OperatorRules:
                 )
         return given
 
-    def _checked_type(self, attribute: AttributeProto) -> int:
+    def _checked_type(self, attribute: AttributeProto) -> AttributeProto.AttributeType:
         """Its type. Raises InvalidModel where it has no name, no type, or not just the value of its type."""
         if not attribute.name:
             raise InvalidModel("an attribute has no name")
         name = as_text(attribute.name)
-        kind = int(attribute.type)
-        fields = [each.name for each, _ in attribute.ListFields() if each.name not in _ABOUT_THE_ATTRIBUTE]
+        kind = attribute.type
+        fields = value_fields(attribute)
         if kind == AttributeProto.UNDEFINED and self.ir_version < _FIRST_IR_WITH_ATTRIBUTE_TYPES:
-            kind = next((each for each, held in _VALUE_FIELDS.items() if fields == [held]), kind)
+            kind = type_of_value(attribute)
         if kind == AttributeProto.UNDEFINED:
             raise InvalidModel(f"attribute {name!r} has no type, or one that onnx does not know")
         if attribute.ref_attr_name:
@@ -155,7 +140,7 @@ class OperatorRules:
             if fields:
                 raise InvalidModel(f"attribute {name!r} has a value and refers to a function's attribute as well")
             return kind
-        wanted = _VALUE_FIELDS[kind]
+        wanted = VALUE_FIELDS[kind]
         if fields != [wanted] and (fields or wanted not in _LIST_FIELDS):
             held = " and ".join(fields) or "nothing"
             raise InvalidModel(f"attribute {name!r} is of type {_TYPE_NAMES[kind]}, but has {held}, not just {wanted}")
@@ -173,9 +158,10 @@ def _check_arity(node: NodeProto, rule: OperatorRule) -> None:
     if not rule.least_outputs <= len(outputs) <= rule.most_outputs:
         wanted = _range(rule.least_outputs, rule.most_outputs)
         raise InvalidModel(f"{rule.op_type} has {wanted} outputs, but {len(outputs)} are given")
-    for position in rule.required_inputs:
-        if position < len(inputs) and not inputs[position]:
-            raise InvalidModel(f"input {position} of {rule.op_type} is required, but left empty")
+    if "" in inputs:
+        for position in rule.required_inputs:
+            if position < len(inputs) and not inputs[position]:
+                raise InvalidModel(f"input {position} of {rule.op_type} is required, but left empty")
 
 
 def _range(least: int, most: int) -> str:
@@ -200,6 +186,7 @@ def _rule(schema: onnx.defs.OpSchema) -> OperatorRule:
         required_inputs=tuple(i for i, each in enumerate(schema.inputs) if each.option == single),
         attributes={name: _ATTRIBUTE_TYPES[each.type] for name, each in attributes.items()},
         required_attributes=frozenset(name for name, each in attributes.items() if each.required),
+        has_subgraphs=any(_ATTRIBUTE_TYPES[each.type] in _SUBGRAPHS for each in attributes.values()),
         output_types=_output_types(schema),
         deprecated=schema.deprecated,
     )

@@ -6,15 +6,14 @@ A plain walk over the messages, for whoever reads all of a model once; `onnxctl.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
 
 GRAPH, GRAPHS = AttributeProto.GRAPH, AttributeProto.GRAPHS
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """One scope; path is "" for the top graph, else "If_3/then_branch" or "function:domain:Name"."""
 
     path: str

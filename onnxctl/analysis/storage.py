@@ -6,17 +6,16 @@ Finding: the model can be described without it.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 
 import numpy as np
-from onnx import SparseTensorProto, TensorProto
+from onnx import AttributeProto, GraphProto, SparseTensorProto, TensorProto
 
 from onnxctl.analysis.scopes import as_text, walk_scopes
 from onnxctl.errors import InvalidModel, ModelError, UnreadableFile, UnsafePath
 from onnxctl.model.files import DataFile
-from onnxctl.model.loading import Model, tensors_of_model
+from onnxctl.model.loading import Model, tensors_of_graph
 from onnxctl.model.tensors import Payload
 from onnxctl.reports import Finding
 
@@ -29,10 +28,23 @@ INDEX_BYTES = 16 << 20
 
 def check_storage(model: Model) -> list[Finding]:
     """What is wrong with external data. Raises InvalidModel for the first tensor that contradicts itself."""
-    for proto in tensors_of_model(model.proto):
-        model.tensor(proto).check()
-    for sparse in sparse_tensors(model):
-        _check_sparse(model, sparse)
+    for scope in walk_scopes(model.proto):
+        if isinstance(scope.body, GraphProto):
+            for proto in scope.body.initializer:
+                model.tensor(proto).check()
+            for sparse in scope.body.sparse_initializer:
+                _check_sparse(model, sparse)
+        for node in scope.body.node:
+            for attribute in node.attribute:
+                if attribute.type not in _PLAIN:
+                    _check_attribute(model, attribute)
+    for function in model.proto.functions:
+        for attribute in function.attribute_proto:
+            _check_attribute(model, attribute)
+    for training in model.proto.training_info:
+        for graph in (training.initialization, training.algorithm):
+            for proto in tensors_of_graph(graph):
+                model.tensor(proto).check()
     return [*_external_findings(model), *_checksum_findings(model)]
 
 
@@ -45,17 +57,25 @@ def require_storage(model: Model) -> None:
             raise InvalidModel(_wrong_checksum(file))
 
 
-# ---------------------------------------------------------------- sparse tensors
+# ---------------------------------------------------------------- tensors
+
+_PLAIN = frozenset(
+    {AttributeProto.INT, AttributeProto.FLOAT, AttributeProto.STRING}
+    | {AttributeProto.INTS, AttributeProto.FLOATS, AttributeProto.STRINGS}
+    | {AttributeProto.GRAPH, AttributeProto.GRAPHS}
+)
+"""Types of attributes that hold no tensor themselves; most attributes have one of these."""
 
 
-def sparse_tensors(model: Model) -> Iterator[SparseTensorProto]:
-    """Every sparse tensor of the graph, its subgraphs and the function bodies."""
-    for scope in walk_scopes(model.proto):
-        if hasattr(scope.body, "sparse_initializer"):
-            yield from scope.body.sparse_initializer
-        for node in scope.body.node:
-            if node.op_type == "Constant":
-                yield from (each.sparse_tensor for each in node.attribute if each.HasField("sparse_tensor"))
+def _check_attribute(model: Model, attribute: AttributeProto) -> None:
+    if attribute.HasField("t"):
+        model.tensor(attribute.t).check()
+    for proto in attribute.tensors:
+        model.tensor(proto).check()
+    if attribute.HasField("sparse_tensor"):
+        _check_sparse(model, attribute.sparse_tensor)
+    for sparse in attribute.sparse_tensors:
+        _check_sparse(model, sparse)
 
 
 def _check_sparse(model: Model, sparse: SparseTensorProto) -> None:
@@ -63,6 +83,8 @@ def _check_sparse(model: Model, sparse: SparseTensorProto) -> None:
 
     Indices are int64 of shape [count] (positions in the flattened tensor) or [count, rank], in ascending order.
     """
+    model.tensor(sparse.values).check()
+    model.tensor(sparse.indices).check()
     name, dims = as_text(sparse.values.name), tuple(sparse.dims)
     count, shape = math.prod(sparse.values.dims), tuple(sparse.indices.dims)
     what = f"sparse tensor {name!r}"
@@ -137,6 +159,8 @@ def _checksums(model: Model) -> list[tuple[DataFile, str]]:
 
 def _has_checksum(file: DataFile, checksum: str) -> bool:
     """Whether the SHA-1 of the whole file is the one given, as the ONNX specification defines the key "checksum"."""
+    import hashlib
+
     digest = hashlib.sha1(usedforsecurity=False)
     whole = Payload(file, 0, 0, file.source().size)
     for chunk in whole.chunks():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import onnx
 from onnx import GraphProto, ModelProto, OperatorSetIdProto, TensorProto, ValueInfoProto
@@ -66,8 +66,7 @@ _REFUSED = frozenset({"unknown-operator", "opset-too-new"})
 _REFUSED_FOR_RUNNING = frozenset({"custom-operator", "native-operator", "ir-version-too-new"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
+class _Checked(NamedTuple):
     findings: tuple[Finding, ...]
     expanded_nodes: int
 

@@ -12,9 +12,10 @@ import math
 from collections.abc import Iterator
 
 import onnx.printer
-from onnx import ModelProto, TensorProto
+from onnx import AttributeProto, ModelProto, TensorProto
 
-from onnxctl.analysis.scopes import as_text
+from onnxctl.analysis.attributes import type_of_value
+from onnxctl.analysis.scopes import as_text, walk_scopes
 from onnxctl.analysis.weights import Weight, weights_of
 from onnxctl.model.loading import Model, tensors_of_model
 from onnxctl.model.tensors import dtype_name
@@ -44,7 +45,17 @@ def model_text(model: Model) -> str:
     proto.CopyFrom(model.proto)
     for tensor in tensors_of_model(proto):
         _elide(model, tensor)
+    _state_types(proto)
     return "\n".join([_printed(proto), *_sparse_comments(model)])
+
+
+def _state_types(proto: ModelProto) -> None:
+    """Give every attribute its type: files of IR version 1 need not, and onnx.printer shows nothing without."""
+    for scope in walk_scopes(proto):
+        for node in scope.body.node:
+            for attribute in node.attribute:
+                if attribute.type == AttributeProto.UNDEFINED:
+                    attribute.type = type_of_value(attribute)
 
 
 def _printed(proto: ModelProto) -> str:
@@ -60,12 +71,21 @@ def _elide(model: Model, tensor: TensorProto) -> None:
         return
     entries = {"elided": f"{model.tensor(tensor).byte_count} bytes"}
     if payload is not None and payload.file.location:
-        entries = {"location": payload.file.location, "offset": str(payload.offset), "length": str(payload.length)}
+        entries = {
+            "location": _printable(payload.file.location),
+            "offset": str(payload.offset),
+            "length": str(payload.length),
+        }
     bare = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
     bare.data_location = TensorProto.EXTERNAL
     for key, value in entries.items():
         bare.external_data.add(key=key, value=value)
     tensor.CopyFrom(bare)
+
+
+def _printable(text: str) -> str:
+    """The text with what was no UTF-8 as backslash escapes: protobuf takes no lone surrogates."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _sparse_comments(model: Model) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from onnx import GraphProto, TensorShapeProto, TypeProto, ValueInfoProto
 
@@ -16,8 +16,7 @@ Dims = Mapping[str, int]
 """Sizes for symbolic dimensions, by symbol."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Described:
+class _Described(NamedTuple):
     kind: str
     words: str
     dtype: str | None

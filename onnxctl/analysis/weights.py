@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from onnx import AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto
 
@@ -17,8 +17,7 @@ from onnxctl.reports import DtypeParameters, WeightInfo
 FLOAT, INT64, STRING = TensorProto.FLOAT, TensorProto.INT64, TensorProto.STRING
 
 
-@dataclass(frozen=True, slots=True)
-class Weight:
+class Weight(NamedTuple):
     """One stored tensor: its data_type, how many elements are stored, and the bytes they take in raw_data.
 
     A sparse tensor stores its non-zero values; the indices beside them count among its bytes. `stored` is the message

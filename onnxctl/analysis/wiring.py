@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from onnx import FunctionProto, GraphProto, NodeProto, ValueInfoProto
 
@@ -26,31 +26,28 @@ _Types = dict[str, int]
 """Element type (TensorProto.DataType) by value name; 0 where it is not known or the value is no tensor."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Early:
+class _Early(NamedTuple):
     """A name read before it is made, and by whom: "node 'n2' reads"."""
 
     name: str
     who: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Scope:
+class _Scope(NamedTuple):
     """What a scope leaves to the one around it: names it did not find, and the element types of its outputs."""
 
     unmade: list[_Early]
     output_types: list[int]
 
 
-@dataclass(slots=True)
 class _Seen:
     """How often something was seen, and at which node first."""
 
-    first: str
-    count: int = 0
+    def __init__(self, first: str) -> None:
+        self.first = first
+        self.count = 0
 
 
-@dataclass(slots=True)
 class Wiring:
     """Checks the scopes of one root, the top graph or a function body, and gathers what is odd in them.
 
@@ -58,13 +55,14 @@ class Wiring:
     has a cycle only a sort can tell.
     """
 
-    rules: OperatorRules
-    functions: frozenset[FunctionKey]
-    calls: Counter[FunctionKey] = field(default_factory=Counter)
-    unsorted: bool = False
-    findings: list[Finding] = field(default_factory=list)
-    _unruled: dict[tuple[str, str], _Seen] = field(default_factory=dict)
-    _deprecated: dict[str, _Seen] = field(default_factory=dict)
+    def __init__(self, rules: OperatorRules, functions: frozenset[FunctionKey]) -> None:
+        self.rules = rules
+        self.functions = functions
+        self.calls: Counter[FunctionKey] = Counter()
+        self.unsorted = False
+        self.findings: list[Finding] = []
+        self._unruled: dict[tuple[str, str], _Seen] = {}
+        self._deprecated: dict[str, _Seen] = {}
 
     def check(self, path: str, root: GraphProto | FunctionProto) -> None:
         """Raises InvalidModel for the first thing in the root or the scopes inside it that breaks the specification."""
@@ -103,17 +101,22 @@ class Wiring:
             self.rules.check_node(node, rule)
         except InvalidModel as error:
             raise InvalidModel(f"node {node_label(path, node)!r}: {error.message}", hint=error.hint) from error
-        inputs = node.input
-        missing = [name for name in inputs if name and name not in types and not _visible(name, outer)]
-        unmade = [_Early(name, f"node {node_label(path, node)!r} reads") for name in missing]
-        made = self._subgraphs(path, node, types, outer, unmade)
+        inputs, outputs = list(node.input), list(node.output)
+        unmade = [
+            _Early(name, f"node {node_label(path, node)!r} reads")
+            for name in inputs
+            if name and name not in types and not (outer and _visible(name, outer))
+        ]
+        made: list[int] = []
+        if rule is None or rule.has_subgraphs:
+            made = self._subgraphs(path, node, types, outer, unmade)
         for each in unmade:
-            if each.name in node.output:
+            if each.name in outputs:
                 raise InvalidModel(f"the graph has a cycle: {each.who} {as_text(each.name)!r}, which it makes itself")
-        early += unmade
+            early.append(each)
         if rule is not None and not made:
-            made = [_follow(source, inputs, types, outer) for source in rule.output_types]
-        for position, name in enumerate(node.output):
+            made = [_follow(source, inputs, types, outer) if source < 0 else source for source in rule.output_types]
+        for position, name in enumerate(outputs):
             if not name:
                 continue
             if name in types:
@@ -245,13 +248,13 @@ def _visible(name: str, outer: Iterable[_Types]) -> bool:
 
 
 def _follow(source: int, inputs: Sequence[str], types: _Types, outer: tuple[_Types, ...]) -> int:
-    """The element type of an output that has a fixed one (source > 0) or that of an input (source < 0)."""
-    if source >= 0:
-        return source
+    """The element type of the input number -1 - source, wherever its value is made."""
     if -source > len(inputs):
         return 0
-    name = inputs[-source - 1]
-    return next((scope[name] for scope in (types, *outer) if name in scope), 0)
+    name = inputs[-1 - source]
+    if name in types:
+        return types[name]
+    return next((scope[name] for scope in outer if name in scope), 0)
 
 
 # ---------------------------------------------------------------- what a scope says of itself
