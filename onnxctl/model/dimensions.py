@@ -203,6 +203,11 @@ def symbol(name: str, *, minimum: int | None = 0, unknown: bool = False) -> Expr
     return Expression({((Symbol(name, minimum, unknown), 1),): 1})
 
 
+def unknown_symbol(name: str) -> Expression:
+    """A symbol for a size that the model has no name for; its own begins with a question mark."""
+    return symbol(f"?{name}", unknown=True)
+
+
 # ---------------------------------------------------------------- asking
 
 
