@@ -1,4 +1,4 @@
-"""One node as a shape function sees it: its attributes, what is known of its inputs, and fresh symbols for its outputs."""
+"""One node as a shape function sees it: its attributes, what is known of its inputs, fresh symbols for its outputs."""
 
 from __future__ import annotations
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from onnxctl.model.propagation import control, elementwise, indexing, reductions, shaping
+from onnxctl.model.propagation import (
+    classical,
+    control,
+    convolution,
+    elementwise,
+    indexing,
+    layers,
+    multiplication,
+    reductions,
+    sequences,
+    shaping,
+)
 from onnxctl.model.propagation.call import ShapeFunction
 
 STANDARD: Mapping[str, ShapeFunction] = {
@@ -12,7 +23,17 @@ STANDARD: Mapping[str, ShapeFunction] = {
     **shaping.OPERATORS,
     **indexing.OPERATORS,
     **reductions.OPERATORS,
+    **convolution.OPERATORS,
+    **multiplication.OPERATORS,
+    **layers.OPERATORS,
+    **sequences.OPERATORS,
     **control.OPERATORS,
 }
 
-BY_DOMAIN: Mapping[str, Mapping[str, ShapeFunction]] = {"": STANDARD, "ai.onnx": STANDARD}
+BY_DOMAIN: Mapping[str, Mapping[str, ShapeFunction]] = {
+    "": STANDARD,
+    "ai.onnx": STANDARD,
+    "ai.onnx.ml": classical.OPERATORS,
+    "ai.onnx.preview": multiplication.PREVIEW_OPERATORS,
+    "ai.onnx.preview.training": layers.TRAINING_OPERATORS,
+}

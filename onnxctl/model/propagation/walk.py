@@ -1,4 +1,4 @@
-"""The walk: every scope in topological order, each node by its operator's shape function, functions once per signature."""
+"""The walk: every scope in topological order, each node by its operator's rule, functions once per signature."""
 
 from __future__ import annotations
 
@@ -82,16 +82,20 @@ class _Walk:
         for value in graph.proto.input:
             if value.name in graph.initializers and self.model.proto.ir_version < 4:
                 continue
-            top.facts[value.name] = self._input_fact(walk, value.name, value.type)
+            top.facts[value.name] = self._input_fact(value.name, value.type)
         walk.run()
         for function in self._functions.values():
             if id(function) not in self.instances:
                 self.call_function(function, [UNKNOWN] * len(function.inputs), {})
         return Propagation(top, self.instances, self.assumptions, self.visits_left > 0)
 
-    def _input_fact(self, walk: ScopeWalk, name: str, kind: TypeProto) -> Fact:
-        """An input as declared; of small integer inputs each element is a symbol of its own."""
-        fact = walk.stated_fact(name, kind)
+    def _input_fact(self, name: str, kind: TypeProto) -> Fact:
+        """An input as declared, an unnamed dimension as "name.axis"; the elements of small integer inputs are symbols."""
+
+        def dimension(axis: int, symbol_name: str) -> Dimension:
+            return self.input_dimension(symbol_name or f"{name[:MAXIMUM_NAME]}.{axis}")
+
+        fact = fact_of_type(kind, dimension)
         shape = static_shape(fact.shape)
         if fact.dtype in INTEGER_TYPES and shape is not None and len(shape) <= 1:
             count = shape[0] if shape else 1
@@ -110,11 +114,13 @@ class _Walk:
 
     def named_dimension(self, name: str, *, trusted: bool) -> Dimension | None:
         """A symbol of the model (or what it is bound to); names that no input has count in the top graph only."""
-        if name in self._dims:
-            return self._dims[name]
-        if name in self._interface:
-            return symbol(name, minimum=self._smallest_dimension)
+        if name in self._dims or name in self._interface:
+            return self.input_dimension(name)
         return symbol(name, unknown=True) if trusted else None
+
+    def input_dimension(self, name: str) -> Dimension:
+        """A dimension of the model's inputs: what it is bound to, else a symbol."""
+        return self._dims[name] if name in self._dims else symbol(name, minimum=self._smallest_dimension)
 
     def fresh(self, scope: ScopeFacts, value: str, axis: int | str) -> Dimension:
         key = (scope.serial, value, axis)
