@@ -1,4 +1,4 @@
-"""What the tests of passes share: one child process that infers shapes."""
+"""What the tests of passes share: one child process for native code."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.passes.optimizing import Optimizer
 
 
 @pytest.fixture(scope="session")
-def inference_child() -> Iterator[Child]:
-    """One process for shape inference in all tests."""
-    with Child(preload=("onnx",)) as child:
+def native_child() -> Iterator[Child]:
+    """One process for shape inference and evaluation in all tests."""
+    with Child(preload=("onnx", "onnxruntime")) as child:
         yield child
 
 
 @pytest.fixture
-def optimize(tmp_path: Path, inference_child: Child) -> Optimizer:
+def optimize(tmp_path: Path, native_child: Child) -> Optimizer:
     """Runs passes over a model: `optimize(text, "fold_constants")`."""
-    return Optimizer(tmp_path, inference_child)
+    return Optimizer(tmp_path, native_child)

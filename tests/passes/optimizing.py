@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from onnxctl.child import Child
 from onnxctl.model.graph import ModelGraphs
@@ -20,6 +20,7 @@ from onnxctl.model.shapes import infer_types
 from onnxctl.passes.base import Context
 from onnxctl.passes.manager import ManagerResult, optimize_graphs
 from onnxctl.passes.pipeline import PIPELINE
+from onnxctl.runtime.evaluate import evaluate_in_child
 
 Feeds = Mapping[str, Any]
 
@@ -45,7 +46,7 @@ class Optimized:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Runs passes over a model by way of files in a folder; the child infers shapes."""
+    """Runs passes over a model by way of files in a folder; the child infers shapes and evaluates."""
 
     folder: Path
     child: Child
@@ -68,22 +69,16 @@ class Optimizer:
         """Optimize the model of one file into another one."""
         graphs = ModelGraphs(open_model(str(source)))
         infer_types(graphs, self.child)
-        context = Context(graphs, evaluate=evaluate, infer_shapes=self._infer)
+        context = Context(graphs, evaluate=self._evaluate, infer_shapes=self._infer)
         result = optimize_graphs(graphs, context, passes=passes, skip=skip)
         save(graphs.model, str(target), force=True)
         return result
 
+    def _evaluate(self, model: ModelProto) -> tuple[list[TensorProto | None], str]:
+        return evaluate_in_child(self.child, model)
+
     def _infer(self, graphs: ModelGraphs) -> None:
         infer_types(graphs, self.child)
-
-
-def evaluate(model: ModelProto) -> tuple[list[TensorProto | None], str]:
-    """The outputs of a small model without inputs, by onnxruntime in this process."""
-    try:
-        results = run(model, {})
-    except Exception as error:  # noqa: BLE001 - onnxruntime raises many kinds
-        return [None] * len(model.graph.output), str(error).splitlines()[0]
-    return [numpy_helper.from_array(np.asarray(each)) for each in results], ""
 
 
 def run(model: ModelProto, feeds: Feeds) -> list[Any]:
