@@ -45,14 +45,15 @@ def tree_of(path: Path) -> ast.Module:
 
 
 def public_definitions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.ClassDef]:
-    """Public functions and classes, and the public methods of these classes."""
+    """Public functions and classes, and the public methods of these classes that a name alone can't describe."""
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
             yield node
-            if isinstance(node, ast.ClassDef):
-                yield from (
-                    each for each in node.body if isinstance(each, ast.FunctionDef) and not each.name.startswith("_")
-                )
+            yield from (
+                each
+                for each in (node.body if isinstance(node, ast.ClassDef) else ())
+                if isinstance(each, ast.FunctionDef) and not each.name.startswith("_") and len(each.body) > 3
+            )
 
 
 def test_imports_lead_downstairs() -> None:
