@@ -20,9 +20,9 @@ from onnxctl.model.propagation.facts import FLOAT_TYPES, INTEGER_TYPES, Element,
 Binary = Callable[[Element, Element, int | None], Element]
 Unary = Callable[[Element, int | None], Element]
 
-_FORMATS = {TensorProto.FLOAT: "f", TensorProto.FLOAT16: "e", TensorProto.DOUBLE: "d"}
+_FORMATS: dict[int, str] = {TensorProto.FLOAT: "f", TensorProto.FLOAT16: "e", TensorProto.DOUBLE: "d"}
 _LARGEST_EXACT = 1 << 24
-_INTEGER_RANGE = {
+_INTEGER_RANGE: dict[int, tuple[int, int]] = {
     TensorProto.INT8: (-(2**7), 2**7 - 1),
     TensorProto.INT16: (-(2**15), 2**15 - 1),
     TensorProto.INT32: (-(2**31), 2**31 - 1),

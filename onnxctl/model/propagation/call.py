@@ -165,7 +165,7 @@ class Call:
         if isinstance(second, int):
             return second
         self.note(f"assumed equal: {first} = {second}")
-        return second if is_known(second) and not is_known(first) else first
+        return min((first, second), key=lambda each: (not is_known(each), each.size))
 
     def broadcast_dimension(self, first: Dimension, second: Dimension) -> Dimension:
         """Numpy's rule for one dimension. Of two different symbols it is assumed that they are equal."""

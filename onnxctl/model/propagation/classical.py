@@ -63,7 +63,7 @@ def _tree_ensemble(call: Call) -> Fact:
 
 
 def _label_encoder(call: Call) -> Fact:
-    dtype = None
+    dtype: int | None = None
     for name, number in (
         ("values_strings", TensorProto.STRING),
         ("values_int64s", TensorProto.INT64),

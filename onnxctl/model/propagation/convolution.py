@@ -238,7 +238,7 @@ def _col2im(call: Call) -> Fact:
     if data is not None and len(data) == 3 and block is not None and all(isinstance(each, int) for each in block):
         window = 1
         for each in block:
-            window *= each  # type: ignore[operator]
+            window *= each if isinstance(each, int) else 1
         channels = exact_quotient(data[1], window)
     return tensor(call.dtype(0), made_shape(call, [data[0] if data else None, channels, *image]))
 

@@ -183,8 +183,8 @@ def _random(call: Call) -> Fact:
 _SAME = (
     "Acos Acosh Asin Asinh Atan Atanh BitwiseNot Celu Cos Cosh CumProd CumSum Elu Erf Exp Gelu HardSigmoid HardSwish "
     "Hardmax LRN LeakyRelu Log LogSoftmax LpNormalization MeanVarianceNormalization Mish PRelu Reciprocal "
-    "ReverseSequence Scatter ScatterElements ScatterND Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Swish "
-    "Tan Tanh TensorScatter ThresholdedRelu Trilu InstanceNormalization GroupNormalization SwiGLU"
+    "ReverseSequence Scatter ScatterElements ScatterND Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign "
+    "SwiGLU Swish Tan Tanh TensorScatter ThresholdedRelu Trilu InstanceNormalization GroupNormalization"
 )
 
 OPERATORS: Mapping[str, ShapeFunction] = {

@@ -102,9 +102,7 @@ def _fourier(call: Call) -> Fact:
     if onesided and inverse:
         sizes[-1] = 1
     if axis is None:
-        return tensor(
-            call.dtype(0), (*call.unknown_shape(len(shape) - 1), sizes[-1]) if call.has(1) or onesided else sizes
-        )  # type: ignore[misc]
+        return tensor(call.dtype(0), [*(call.fresh(index) for index in range(len(shape) - 1)), sizes[-1]])
     axis = normalized_axis(axis, len(shape))
     length: Dimension | None = sizes[axis]
     if call.has(1):
@@ -187,7 +185,7 @@ def _multinomial(call: Call) -> Fact:
 
 
 def _gradient_step(call: Call) -> list[Fact]:
-    """Adagrad, Adam, Momentum: R and T, then tensors, gradients and states in groups; outputs leave the gradients out."""
+    """Adagrad, Adam, Momentum: R and T, then tensors, gradients and states; outputs leave the gradients out."""
     groups = {"Adagrad": 3, "Momentum": 3, "Adam": 4}[call.op_type]
     count = (len(call.inputs) - 2) // groups
     tensors = call.inputs[2:]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from onnxctl.model.propagation import (
     classical,
+    contrib,
     control,
     convolution,
     elementwise,
@@ -28,12 +29,14 @@ STANDARD: Mapping[str, ShapeFunction] = {
     **layers.OPERATORS,
     **sequences.OPERATORS,
     **control.OPERATORS,
+    "SimplifiedLayerNormalization": layers.OPERATORS["LayerNormalization"],  # onnxruntime's own, in this domain
 }
 
 BY_DOMAIN: Mapping[str, Mapping[str, ShapeFunction]] = {
     "": STANDARD,
     "ai.onnx": STANDARD,
     "ai.onnx.ml": classical.OPERATORS,
+    "com.microsoft": contrib.OPERATORS,
     "ai.onnx.preview": multiplication.PREVIEW_OPERATORS,
     "ai.onnx.preview.training": layers.TRAINING_OPERATORS,
 }

@@ -121,14 +121,13 @@ def _constant_of_shape(call: Call) -> Fact:
 
 def _range(call: Call) -> Fact:
     dtype = call.dtype(0) or call.dtype(1) or call.dtype(2)
-    bounds = [values[0] if (values := call.values(index)) else None for index in range(3)]
-    start, limit, delta = bounds
+    start, limit, delta = (given[0] if (given := call.values(index)) else None for index in range(3))
     length = _range_length(start, limit, delta, dtype)
     if length is None:
         return tensor(dtype, (call.fresh(0),))
     values: list[Element] | None = None
-    if isinstance(length, int) and length <= MAXIMUM_ELEMENTS and dtype not in FLOAT_TYPES:
-        values = [start + index * delta for index in range(length)]  # type: ignore[operator]
+    if isinstance(length, int) and length <= MAXIMUM_ELEMENTS and isinstance(start, int) and isinstance(delta, int):
+        values = list(range(start, start + length * delta, delta))
     return tensor(dtype, (length,), values)
 
 
@@ -267,7 +266,8 @@ def _concat(call: Call) -> Fact:
 
 
 def _concatenated(call: Call, axis: int) -> Sequence[Element] | None:
-    parts, offset, indices = [], 0, []
+    parts: list[Element] = []
+    offset, indices = 0, []
     if all(fact.values is None for fact in call.inputs):
         return None
     for fact in call.inputs:
@@ -303,7 +303,7 @@ def _split(call: Call) -> list[Fact]:
         values = None
         if fact.values is not None and isinstance(part, int) and isinstance(start, int):
             select = (slice(None),) * axis + (slice(start, start + part),)
-            values, _ = picked(fact.values, static_shape(fact.shape) or (), lambda ids, at=select: ids[at])  # type: ignore[misc]
+            values, _ = picked(fact.values, static_shape(fact.shape) or (), lambda ids, at=select: ids[at])
         results.append(tensor(fact.dtype, (*fact.shape[:axis], own, *fact.shape[axis + 1 :]), values))
         start = start + own
     return results
@@ -344,7 +344,7 @@ def _tile(call: Call) -> Fact:
     values = None
     source, target = static_shape(fact.shape), static_shape(tuple(sizes))
     if fact.values is not None and source is not None and target is not None and math.prod(target) <= MAXIMUM_ELEMENTS:
-        values, _ = picked(fact.values, source, lambda indices: np.tile(indices, repeats))
+        values, _ = picked(fact.values, source, lambda indices: np.tile(indices, repeats))  # type: ignore[arg-type]
     return tensor(fact.dtype, sizes, values)
 
 

@@ -90,7 +90,7 @@ class _Walk:
         return Propagation(top, self.instances, self.assumptions, self.visits_left > 0)
 
     def _input_fact(self, name: str, kind: TypeProto) -> Fact:
-        """An input as declared, an unnamed dimension as "name.axis"; the elements of small integer inputs are symbols."""
+        """An input as declared, unnamed dimensions as "name.axis"; the elements of small integer inputs are symbols."""
 
         def dimension(axis: int, symbol_name: str) -> Dimension:
             return self.input_dimension(symbol_name or f"{name[:MAXIMUM_NAME]}.{axis}")
