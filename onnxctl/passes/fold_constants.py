@@ -18,7 +18,7 @@ well is never folded into a second copy of itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import onnx
@@ -139,22 +139,27 @@ def _limit_growth(graph: Graph, context: Context, region: _Region) -> bool:
     """Take nodes out of the region until folding it makes the model no larger; returns whether any are left."""
     _refuse_copies(graph, context, region)
     while region.nodes:
-        needed = _needed(graph, region.nodes)
-        added = sum(
-            constant_bytes(
-                graph, name, _bytes(graph, name, region.extents[name]), len(region.extents[name].shape or ())
-            )
-            for name, _ in needed
-        )
+        costs = [(_cost(graph, name, region.extents[name]), node) for name, node in _needed(graph, region.nodes)]
         freed = sum(node.ByteSize() for node in region.nodes.values())
         freed += sum(_stored_bytes(graph, tensor, name) for name, tensor in _given_up(graph, region))
-        fewer = takes_initializers(graph) or len(needed) <= len(region.nodes)
-        if fewer and context.has_room(added, freed):
+        excess = sum(cost for cost, _ in costs) - freed - max(context.room_bytes, 0)
+        surplus = 0 if takes_initializers(graph) else len(costs) - len(region.nodes)
+        if excess <= 0 and surplus <= 0:
             return True
-        _, node = max(needed, key=lambda each: _bytes(graph, each[0], region.extents[each[0]]))
-        context.skip(node, "its result takes more bytes than would go with it: the file may not grow")
-        _take_out(region, node)
+        costs.sort(key=lambda each: each[0])
+        refused: dict[int, NodeProto] = {}
+        while costs and (excess > 0 or not refused):
+            cost, node = costs.pop()
+            excess -= cost
+            refused[id(node)] = node
+        for node in refused.values():
+            context.skip(node, "its result takes more bytes than would go with it: the file may not grow")
+        _take_out(region, refused.keys())
     return False
+
+
+def _cost(graph: Graph, name: str, extent: Extent) -> int:
+    return constant_bytes(graph, name, _bytes(graph, name, extent), len(extent.shape or ()))
 
 
 def _refuse_copies(graph: Graph, context: Context, region: _Region) -> None:
@@ -171,12 +176,14 @@ def _refuse_copies(graph: Graph, context: Context, region: _Region) -> None:
     for node in region.nodes.values():
         if not derived.isdisjoint(node.input):
             derived.update(node.output)
-    for name, node in _needed(graph, region.nodes):
-        if id(node) not in region.nodes or name not in derived:
-            continue
-        if _bytes(graph, name, region.extents[name]) >= LARGE_WEIGHT_BYTES:
-            context.skip(node, "folding it would store a weight a second time, which is used elsewhere as it is")
-            _take_out(region, node)
+    copies = {
+        id(node): node
+        for name, node in _needed(graph, region.nodes)
+        if name in derived and _bytes(graph, name, region.extents[name]) >= LARGE_WEIGHT_BYTES
+    }
+    for node in copies.values():
+        context.skip(node, "folding it would store a weight a second time, which is used elsewhere as it is")
+    _take_out(region, copies.keys())
 
 
 def _needed(graph: Graph, nodes: Mapping[int, NodeProto]) -> list[tuple[str, NodeProto]]:
@@ -207,15 +214,15 @@ def _stored_bytes(graph: Graph, tensor: Tensor, name: str) -> int:
     return stored + (maker.ByteSize() if maker is not None else tensor.proto.ByteSize())
 
 
-def _take_out(region: _Region, node: NodeProto) -> None:
-    """Take the node out of the region, and what depends on it."""
+def _take_out(region: _Region, keys: Collection[int]) -> None:
+    """Take the nodes with these ids out of the region, and what depends on them."""
     gone = set[str]()
-    for key, each in list(region.nodes.items()):
-        if each is node or not gone.isdisjoint(each.input):
+    for key, node in list(region.nodes.items()):
+        if key in keys or not gone.isdisjoint(node.input):
             del region.nodes[key]
-            for name in filter(None, each.output):
+            for name in filter(None, node.output):
                 gone.add(name)
-                region.extents.pop(name, None)
+                del region.extents[name]
 
 
 # ---------------------------------------------------------------- folding
