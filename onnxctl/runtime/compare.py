@@ -10,12 +10,14 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from onnxctl.child import Answer, Blob, Child, Progress
 from onnxctl.errors import ChildCrashed, ModelError, OnnxctlError, ResourceLimit, UsageError
 from onnxctl.reports import JSON, OutputComparison, Verification, decode, encode
+from onnxctl.runtime.environment import available_memory_bytes
+from onnxctl.runtime.measure import MEMORY_SHARE, check_tensors, refuse_native_code
 
 if TYPE_CHECKING:
     from onnxctl.model.graph import ModelGraphs
@@ -51,8 +53,9 @@ def compare_in_child(
 ) -> Verification:
     """Compare two model files in a child process of their own.
 
-    dims gives sizes for symbols; those that neither model's inputs have count for nothing. Never raises for what a
-    model does: a crash or a time-out is "not verified" like everything else that can't be run.
+    dims gives sizes for symbols; those that the original's inputs don't have count for nothing. memory_bytes bounds the
+    private memory of the child, by default to most of what is available. Never raises for what a model does: a crash or
+    a time-out is "not verified" like everything else that can't be run.
     """
     started = time.perf_counter_ns()
     request = {
@@ -62,8 +65,11 @@ def compare_in_child(
         "seed": seed,
         "run_count": run_count,
     }
+    if memory_bytes is None:
+        available = available_memory_bytes()
+        memory_bytes = None if available is None else int(available * MEMORY_SHARE)
     stage = _Stage()
-    with Child(memory_bytes=memory_bytes) as child:
+    with Child(preload=("onnxruntime", "onnxctl.model.graph"), memory_bytes=memory_bytes) as child:
         try:
             answer, _ = child.call(
                 "onnxctl.runtime.compare:compare",
@@ -73,7 +79,7 @@ def compare_in_child(
                 doing="the verification",
             )
         except ChildCrashed as error:
-            if stage.name == "candidate":  # the original ran on the same inputs without a crash
+            if stage.name == "candidate" and "bad_alloc" not in error.message:  # where the original came through
                 return _verdict(
                     "different", f"the result crashes where the original runs: {error.message}", seed, started
                 )
@@ -99,9 +105,7 @@ def _verdict(status: Any, reason: str, seed: int, started: int) -> Verification:
 
 
 def _timed(found: Verification, started: int) -> Verification:
-    import dataclasses
-
-    return dataclasses.replace(found, elapsed_ns=time.perf_counter_ns() - started)
+    return replace(found, elapsed_ns=time.perf_counter_ns() - started)
 
 
 # ---------------------------------------------------------------- the child's side
@@ -166,6 +170,8 @@ def _run_original(model: Model, graphs: ModelGraphs, request: JSON) -> tuple[lis
     path, seed = request["original"], request["seed"]
     dims = {symbol: size for symbol, size in request["dims"].items() if symbol in required_symbols(model)}
     try:
+        check_tensors(model)
+        refuse_native_code(graphs)
         session = _open(model, path)
         names = tuple(value.name for value in session.outputs)
         first = find_feeds(model, graphs, session.run, dims=dims, seed=seed, failures=(ModelError, ResourceLimit))

@@ -7,7 +7,6 @@ by the operators that read them (rows of the table they index), by the input's n
 from __future__ import annotations
 
 import math
-import os
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model
 from onnxctl.model.tensors import DTYPES, dtype_name, raw_byte_count
 from onnxctl.runtime.domains import Domain, domain_by_name, domain_by_type, domain_of, reads_quantized
+from onnxctl.runtime.environment import available_memory_bytes
 from onnxctl.runtime.habits import ATTEMPT_COUNT, Place, choose_sizes, role_of
 from onnxctl.runtime.sizes import Dim, Shape, Size
 from onnxctl.runtime.trace import Trace, Use, trace_inputs
@@ -129,27 +129,17 @@ def check_memory(byte_counts: Mapping[str, int], *, limit_bytes: int | None = No
 
     The limit is MEMORY_SHARE of the memory available now unless one is given.
     """
-    limit = limit_bytes if limit_bytes is not None else int(available_memory_bytes() * MEMORY_SHARE)
+    if limit_bytes is None:
+        available = available_memory_bytes()
+        limit_bytes = None if available is None else int(available * MEMORY_SHARE)
     total = sum(byte_counts.values())
-    if total <= limit:
+    if limit_bytes is None or total <= limit_bytes:
         return
     name, largest = max(byte_counts.items(), key=lambda item: item[1])
     raise ResourceLimit(
-        f"the inputs would take {total} bytes of memory, {largest} of them input {name!r}; the limit is {limit}",
+        f"the inputs would take {total} bytes of memory, {largest} of them input {name!r}; the limit is {limit_bytes}",
         hint="give smaller sizes with --dim NAME=VALUE",
     )
-
-
-def available_memory_bytes() -> int:
-    """The memory that can be had now without swapping; all of the machine's where the system doesn't say."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 # ---------------------------------------------------------------- the plan

@@ -31,26 +31,26 @@ def mapped_model(model: Model) -> bytes:
     """
     proto = ModelProto()
     proto.CopyFrom(model.proto)
-    mappable = {id(tensor) for tensor in proto.graph.initializer}
+    for tensor in proto.graph.initializer:
+        payload = model.payload(tensor)
+        if payload is not None and payload.field in _AS_RAW:
+            payload.check()
+            _point(tensor, payload)
     for tensor in tensors_of_model(proto):
         payload = model.payload(tensor)
-        if payload is None:
-            continue
-        payload.check()
-        if id(tensor) in mappable and payload.field in _AS_RAW and tensor.data_type != TensorProto.STRING:
-            _point(tensor, payload)
-        else:
+        if payload is not None:  # onnxruntime maps initializers of the top graph only
             _fill(tensor, payload)
     return proto.SerializeToString()
 
 
 def _point(tensor: TensorProto, payload: Payload) -> None:
-    path = os.path.realpath(payload.file.source().path)
-    place = {
-        "location": os.path.relpath(path, _ROOT),
-        "offset": str(payload.offset),
-        "length": str(payload.length),
-    }
+    path = os.path.relpath(os.path.realpath(payload.file.source().path), _ROOT)
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # onnxruntime's paths are UTF-8
+        _fill(tensor, payload)
+        return
+    place = {"location": path, "offset": str(payload.offset), "length": str(payload.length)}
     del tensor.external_data[:]
     tensor.data_location = TensorProto.EXTERNAL
     for key, value in place.items():
@@ -58,7 +58,7 @@ def _point(tensor: TensorProto, payload: Payload) -> None:
 
 
 def _fill(tensor: TensorProto, payload: Payload) -> None:
-    """Put the values back: onnxruntime maps initializers of the top graph only."""
+    """Put the values back into the message."""
     del tensor.external_data[:]
     tensor.ClearField("data_location")
     length = wire.encoded_varint(payload.length)

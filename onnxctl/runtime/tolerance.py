@@ -3,8 +3,8 @@
 Elements a and b agree where |a - b| <= tolerance x (|a| + typical), typical being 8 times the median of the output's
 nonzero |a|, at most its maximum: outliers such as masks of -1e9 don't hide the rest. NaNs must be at the same places.
 
-The tolerance follows the coarsest floating-point type the model computes in: its machine epsilon, times the roundings of
-one step, times the square root of the longest chain of nodes, as rounding errors of independent steps add up.
+The tolerance follows the coarsest floating-point type the model computes in: its machine epsilon, times the roundings
+of one step, times the square root of the longest chain of nodes, as rounding errors of independent steps add up.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ FLIPS_PER_ELEMENT = 1e-3
 """The share of integers or truths that may differ in a large output decided by comparing floats (ArgMax, TopK)."""
 
 _STEP_ERROR: Mapping[int, float] = {
-    TensorProto.DOUBLE: 64 * 2.0**-52,
-    TensorProto.FLOAT: 64 * 2.0**-23,
+    TensorProto.DOUBLE: 32 * 2.0**-52,
+    TensorProto.FLOAT: 32 * 2.0**-23,
     TensorProto.FLOAT16: 2 * 2.0**-10,
     TensorProto.BFLOAT16: 2 * 2.0**-7,
 }
-"""Machine epsilon times the roundings of a step: some thousand products summed in another order make about 64; half
+"""Machine epsilon times the roundings of a step: a thousand products summed in another order make about 32; half
 precision is summed in single precision and rounded at the end."""
 
 _QUANTIZING = frozenset(("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"))
