@@ -9,13 +9,24 @@ from onnxctl.passes.eliminate_cast import eliminate_cast
 from onnxctl.passes.eliminate_common_subexpressions import eliminate_common_subexpressions
 from onnxctl.passes.eliminate_dropout import eliminate_dropout
 from onnxctl.passes.eliminate_identity import eliminate_identity
+from onnxctl.passes.eliminate_involutions import eliminate_involutions
 from onnxctl.passes.eliminate_pad import eliminate_pad
 from onnxctl.passes.eliminate_reshape import eliminate_reshape
+from onnxctl.passes.eliminate_sequences import eliminate_sequences
 from onnxctl.passes.eliminate_slice import eliminate_slice
 from onnxctl.passes.eliminate_transpose import eliminate_transpose
+from onnxctl.passes.eliminate_zero_states import eliminate_zero_states
 from onnxctl.passes.fold_constants import fold_constants
 from onnxctl.passes.fold_shapes import fold_shapes
 from onnxctl.passes.lift_constants import lift_constants
+from onnxctl.passes.merge_casts import merge_casts
+from onnxctl.passes.merge_clips import merge_clips
+from onnxctl.passes.merge_pads import merge_pads
+from onnxctl.passes.merge_pieces import merge_pieces
+from onnxctl.passes.merge_reshapes import merge_reshapes
+from onnxctl.passes.merge_slices import merge_slices
+from onnxctl.passes.merge_slices_into_split import merge_slices_into_split
+from onnxctl.passes.merge_transposes import merge_transposes
 from onnxctl.passes.remove_unused import remove_unused
 from onnxctl.passes.share_initializers import share_initializers
 
@@ -33,6 +44,17 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("eliminate_transpose", eliminate_transpose, "remove Transpose that moves no axis"),
     Pass("eliminate_arithmetic", eliminate_arithmetic, "remove multiplication by 1, subtraction of 0 and the like"),
     Pass("eliminate_add_zero", eliminate_add_zero, "remove float addition of 0.0", exact=False),
+    Pass("eliminate_involutions", eliminate_involutions, "undo what is done twice: negation, Abs of Abs, Relu of Sigmoid"),
+    Pass("merge_casts", merge_casts, "cast once where no value is lost between"),
+    Pass("merge_clips", merge_clips, "clamp once, and not between infinite bounds"),
+    Pass("merge_reshapes", merge_reshapes, "reshape once"),
+    Pass("merge_transposes", merge_transposes, "transpose once"),
+    Pass("eliminate_sequences", eliminate_sequences, "name the tensors of a sequence instead of packing them"),
+    Pass("eliminate_zero_states", eliminate_zero_states, "leave out initial states of zeros of LSTM, GRU, RNN"),
+    Pass("merge_pads", merge_pads, "pad once, and inside the Conv or AveragePool that follows", exact=False),
+    Pass("merge_slices", merge_slices, "slice once"),
+    Pass("merge_pieces", merge_pieces, "replace Concat of one tensor's pieces by the tensor or one Gather"),
+    Pass("merge_slices_into_split", merge_slices_into_split, "split once where every part is sliced out"),
     Pass("share_initializers", share_initializers, "keep one of several initializers of equal content"),
     Pass("eliminate_common_subexpressions", eliminate_common_subexpressions, "compute equal expressions once"),
 )

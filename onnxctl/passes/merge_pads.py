@@ -1,0 +1,125 @@
+"""Pad once: a Pad of a Pad, and a Pad of zeros before Conv or AveragePool, which pad by themselves.
+
+Pad(Pad(x, a), b) = Pad(x, a + b) where both fill with the same constant and none crops. Conv(Pad(x, p)) = Conv(x)
+with p added to its pads, AveragePool likewise where it counts what is padded (count_include_pad, ceil_mode = 0):
+where Pad fills spatial axes alone with a constant 0. Exact, but for the order of sums in a Conv that some runtimes
+change with its pads. Opsets 2 on. Left alone: other modes and values, negative pads, computed pads, pads of batch or
+channels, auto_pad, MaxPool (which pads with the least number), AveragePool that would be padded by its kernel's size
+or more.
+"""
+
+from __future__ import annotations
+
+from onnx import NodeProto
+
+from onnxctl.model.graph import Graph, attribute, is_standard
+from onnxctl.passes.base import Context, input_name, standard_nodes
+from onnxctl.passes.semantics import add_integers, integers, normalized, rank_of, scalar
+
+_FIRST_OPSET_WITH_PADS_AS_INPUT = 11
+
+
+def merge_pads(graph: Graph, context: Context) -> int:
+    """Move what a Pad adds into the node after it; returns how many Pads went."""
+    found = 0
+    for node in standard_nodes(graph, "Conv", "AveragePool", "Pad"):
+        pad = graph.producer(node.input[0])
+        if pad is None or not is_standard(pad, "Pad"):
+            continue
+        reason = _merge(graph, pad, node)
+        if reason:
+            context.skip(node, reason)
+        found += not reason
+    return found
+
+
+def _merge(graph: Graph, pad: NodeProto, node: NodeProto) -> str:
+    """Let the node read what the Pad reads, with the Pad's pads added to its own; returns why not, or ""."""
+    pads = _pads(graph, pad)
+    fill = _fill(graph, pad)
+    if pads is None or fill is None:
+        return "the Pad's mode, value or widths are not constant"
+    if min(pads) < 0:
+        return "the Pad crops"
+    if graph.only_consumer(pad.output[0]) is not node:
+        return "others read the padded tensor too"
+    if node.op_type == "Pad":
+        own = _pads(graph, node)
+        if own is None or min(own) < 0 or _fill(graph, node) != fill or len(own) != len(pads):
+            return "the two Pads differ in mode or value, or one crops"
+        _set_pads(graph, node, [first + second for first, second in zip(pads, own, strict=True)])
+    else:
+        reason = _pad_inside(node, pads, fill)
+        if reason:
+            return reason
+    graph.set_input(node, 0, pad.input[0])
+    graph.remove(pad)
+    return ""
+
+
+def _pad_inside(node: NodeProto, pads: list[int], fill: float) -> str:
+    rank = len(pads) // 2
+    if fill != 0:
+        return "the Pad does not fill with zeros"
+    if rank < 3 or any(pads[:2]) or any(pads[rank : rank + 2]):
+        return "the Pad widens the batch or the channels"
+    if attribute(node, "auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
+        return "the pads of the second node follow from auto_pad"
+    own = list(attribute(node, "pads") or [0] * (2 * rank - 4))
+    if len(own) != 2 * rank - 4:
+        return "its pads do not fit the rank"
+    total = [first + second for first, second in zip(own, pads[2:rank] + pads[rank + 2 :], strict=True)]
+    if node.op_type == "AveragePool":
+        kernel = list(attribute(node, "kernel_shape"))
+        if (not attribute(node, "count_include_pad", 0) and any(own)) or attribute(node, "ceil_mode", 0):
+            return "AveragePool does not count what it pads"
+        if any(width >= size for width, size in zip(total, kernel * 2, strict=True)):
+            return "AveragePool can't be padded by its kernel's size"
+        _set_attribute(node, "count_include_pad", 1)
+    _set_attribute(node, "auto_pad", b"NOTSET")
+    _set_attribute(node, "pads", total)
+    return ""
+
+
+def _set_attribute(node: NodeProto, name: str, value: object) -> None:
+    import onnx
+
+    kept = [each for each in node.attribute if each.name != name]
+    del node.attribute[:]
+    node.attribute.extend([*kept, onnx.helper.make_attribute(name, value)])
+
+
+def _set_pads(graph: Graph, node: NodeProto, pads: list[int]) -> None:
+    if graph.opset() < _FIRST_OPSET_WITH_PADS_AS_INPUT:
+        _set_attribute(node, "pads", pads)
+        return
+    name = add_integers(graph, pads, near=f"{node.output[0]}_pads", before=node)
+    graph.set_inputs(node, [node.input[0], name, *node.input[2:3]])
+
+
+def _pads(graph: Graph, node: NodeProto) -> list[int] | None:
+    """What the Pad adds: at the begin of each axis, then at the end of each."""
+    given = attribute(node, "pads")
+    if given is not None:
+        return [int(width) for width in given]
+    found = integers(graph, input_name(node, 1))
+    if found is None or not input_name(node, 3):
+        return found or None
+    rank, axes = rank_of(graph, node.input[0]), integers(graph, input_name(node, 3))
+    if rank is None or axes is None:
+        return None
+    places = normalized(axes, rank)
+    if places is None or len(found) != 2 * len(places):
+        return None
+    pads = [0] * (2 * rank)
+    for index, axis in enumerate(places):
+        pads[axis], pads[axis + rank] = found[index], found[index + len(places)]
+    return pads
+
+
+def _fill(graph: Graph, node: NodeProto) -> float | None:
+    """The constant the Pad fills with; None for other modes."""
+    if attribute(node, "mode", b"constant") != b"constant":
+        return None
+    name = input_name(node, 2)
+    return scalar(graph, name) if name else float(attribute(node, "value", 0.0))
