@@ -17,14 +17,16 @@ from onnxctl.errors import (
 _LONGEST = 600
 _CODE = re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
 _PREFIX = re.compile(
-    r"Load model from .*? failed:|Exception during (?:initialization|loading): |This is an invalid model\. "
+    r"Load model from .*? failed:|Exception during (?:initialization|loading): |This is an invalid model\. |"
+    r"Exception from \S+:\d+:\s"
 )
 _SOURCE = re.compile(r"(?:/\S*/)?\b\w+\.(?:cc|cpp|h|cu):\d+ ")
 _CONDITION = re.compile(r"^[^.]{1,200}? was false\. (?=\S)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 _MEMORY = re.compile(
-    r"bad_alloc|MemoryError|out of memory|Failed to allocate memory|Available memory of \d+ is smaller|byte limit for",
+    r"bad_alloc|MemoryError|out of memory|Failed to allocate memory|Available memory of \d+ is smaller|"
+    r"byte limit for|exceeds the supported maximum of \d+ bytes",
     re.I,
 )
 _NO_KERNEL = re.compile(r"Could not find an implementation for|not currently registered or supported|NOT_IMPLEMENTED")
@@ -58,7 +60,7 @@ def _without_signature(text: str) -> str:
         rest = re.sub(r"^ ?const\b", "", rest)
     if rest.startswith(" [with"):
         rest = rest[_closing(rest, "[", "]") :]
-    return rest.strip() or text
+    return rest.strip()
 
 
 def _closing(text: str, opening: str, closing: str) -> int:
@@ -98,7 +100,7 @@ def load_failure(error: BaseException, path: str, provider: str) -> OnnxctlError
         )
     if type(error).__name__ == "InvalidProtobuf":
         return CorruptModel(f"{path}: onnxruntime can't parse it: {text}")
-    if provider != "cpu" and "INVALID_GRAPH" not in raw:
+    if provider != "cpu" and "Load model from" not in raw:  # the graph itself was accepted
         return UnsupportedModel(f"{path}: {provider} can't take this model: {text}", hint="try --provider cpu")
     return InvalidModel(f"{path}: onnxruntime refuses the model: {text}")
 
@@ -107,7 +109,7 @@ def run_failure(error: BaseException, path: str) -> OnnxctlError:
     """Why onnxruntime could not run the model on the inputs it was given."""
     raw = f"{type(error).__name__}: {error}"
     text = cleaned(str(error)) or type(error).__name__
-    if _MEMORY.search(raw):
+    if _MEMORY.search(raw) or text.endswith("Integer overflow"):  # of a size in bytes
         return ResourceLimit(f"{path}: not enough memory to run the model: {text}")
     return UnsupportedModel(
         f"{path}: onnxruntime can't run the model on the inputs made for it: {text}",

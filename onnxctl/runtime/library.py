@@ -67,7 +67,7 @@ def load_onnxruntime() -> Any:
     """
     os.environ[_TELEMETRY_OFF] = "1"
     try:
-        import onnxruntime  # type: ignore[import-untyped]
+        import onnxruntime
     except ModuleNotFoundError as error:
         if error.name != "onnxruntime":
             raise _broken(error) from error

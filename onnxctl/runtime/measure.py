@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from onnxctl.child import Answer, Blob, Child, Progress
-from onnxctl.errors import ChildCrashed, ModelError, ResourceLimit, UnsupportedModel
+from onnxctl.errors import ChildCrashed, ModelError, ResourceLimit, UnreadableFile, UnsupportedModel
 from onnxctl.reports import JSON, Finding, RunConfig, RunReport, decode, encode
 from onnxctl.runtime.environment import (
     available_memory_bytes,
@@ -50,7 +50,7 @@ def measure_in_child(
     if memory_bytes is None and not provider.has_own_memory:
         available = available_memory_bytes()
         memory_bytes = None if available is None else int(available * MEMORY_SHARE)
-    request = {"config": encode(config), "load_average": load_average()}
+    request = {"config": encode(config), "load_average": load_average(), "memory_bytes": memory_bytes}
     with Child(preload=("onnxruntime", "onnxctl.model.graph"), memory_bytes=memory_bytes) as child:
         try:
             answer, _ = child.call(
@@ -69,11 +69,11 @@ def measure_in_child(
 
 def measure(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
     """Child target: measure as request["config"] says; the answer is a RunReport."""
-    config, load = decode(RunConfig, request["config"]), request["load_average"]
-    return encode(_measure(config, load, progress)), ()
+    config = decode(RunConfig, request["config"])
+    return encode(_measure(config, request["load_average"], request["memory_bytes"], progress)), ()
 
 
-def _measure(config: RunConfig, load: float, news: Callable[[str], None]) -> RunReport:
+def _measure(config: RunConfig, load: float, memory_bytes: int | None, news: Callable[[str], None]) -> RunReport:
     from onnxctl.model.graph import ModelGraphs
     from onnxctl.model.loading import open_model
     from onnxctl.runtime.feeds import find_feeds, generate_feeds
@@ -82,14 +82,16 @@ def _measure(config: RunConfig, load: float, news: Callable[[str], None]) -> Run
     news("reading the model")
     model = open_model(config.path)
     graphs = ModelGraphs(model)
-    refuse_unsafe(model, graphs)
+    check_tensors(model, memory_bytes)
+    refuse_native_code(graphs)
     generate_feeds(
         model, graphs, dims=dict(config.dims), seed=config.seed
     )  # what is asked wrongly is told before loading
     news(f"loading the model on {config.provider}")
     session = open_session(
-        config.path,
+        _as_onnxruntime_opens_it(model),
         config.provider,
+        path=config.path,
         intra_op_threads=config.intra_op_threads,
         inter_op_threads=config.inter_op_threads,
     )
@@ -151,30 +153,63 @@ class _FirstRun:
         self.elapsed_ns = time.perf_counter_ns() - start_ns
 
 
-def refuse_unsafe(model: Model, graphs: ModelGraphs) -> None:
-    """Look at everything that onnxruntime would follow blindly: tensors, external data, operators with native code.
+def check_tensors(model: Model, memory_bytes: int | None = None) -> None:
+    """Look at every tensor before onnxruntime does, which follows external data and trusts sizes.
 
     Raises InvalidModel, UnreadableFile or UnsafePath for a tensor whose bytes can't be had as described, and
-    UnsupportedModel for an operator of NATIVE_CODE_OPERATORS.
+    ResourceLimit where the tensors take more than memory_bytes together.
     """
     from onnxctl.model.loading import tensors_of_model
+    from onnxctl.model.saving import check_checksum
 
+    total, largest, largest_name = 0, 0, ""
+    checked: set[tuple[str, str]] = set()
     try:
         for proto in tensors_of_model(model.proto):
             tensor = model.tensor(proto)
-            if tensor.payload is not None:
-                tensor.payload.check()
             tensor.check()
+            total += tensor.byte_count
+            if tensor.byte_count > largest:
+                largest, largest_name = tensor.byte_count, tensor.name
+            if tensor.payload is None:
+                continue
+            tensor.payload.check()
+            key = (tensor.payload.file.location, tensor.payload.checksum)
+            if tensor.payload.checksum and key not in checked:
+                check_checksum(tensor.payload)
+                checked.add(key)
     except ModelError as error:
         raise type(error)(f"{model.path}: {error.message}", hint=error.hint) from error
+    if memory_bytes is not None and total > memory_bytes:
+        raise ResourceLimit(
+            f"{model.path}: its tensors take {total} bytes of memory, {largest} of them {largest_name!r}; "
+            f"{memory_bytes} are available"
+        )
+
+
+def refuse_native_code(graphs: ModelGraphs) -> None:
+    """Raises UnsupportedModel for a node of NATIVE_CODE_OPERATORS, wherever it is."""
     for scope in graphs.scopes():
         for node in scope.nodes:
             if (node.domain, node.op_type) in NATIVE_CODE_OPERATORS:
                 raise UnsupportedModel(
-                    f"{model.path}: node {scope.node_label(node)!r} is {node.domain}.{node.op_type}: it carries native "
-                    "code or a program for one device, which onnxctl does not run",
+                    f"{graphs.model.path}: node {scope.node_label(node)!r} is {node.domain}.{node.op_type}: it carries "
+                    "native code or a program for one device, which onnxctl does not run",
                     hint="run the model it was compiled from",
                 )
+
+
+def _as_onnxruntime_opens_it(model: Model) -> str | bytes:
+    """The model's path; its bytes where onnxruntime can't take the path, which must be UTF-8."""
+    try:
+        model.path.encode()
+    except UnicodeEncodeError as error:
+        if not model.data_files:
+            return model.source.read(0, model.source.size)
+        raise UnreadableFile(
+            f"{model.path}: onnxruntime opens no external data beside a path that is not UTF-8", hint="rename it"
+        ) from error
+    return model.path
 
 
 def _left_to_the_cpu(session: Session) -> tuple[Finding, ...]:

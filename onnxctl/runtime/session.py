@@ -116,7 +116,7 @@ def open_session(
         path=name,
         provider=wanted,
         providers=providers,
-        placement=_placement(inference, wanted),
+        placement=_placement(inference, wanted, name),
         load_ns=load_ns,
         inputs=tuple(ValueType(each.name, _type_in_words(each)) for each in inference.get_inputs()),
         outputs=tuple(ValueType(each.name, _type_in_words(each)) for each in inference.get_outputs()),
@@ -188,7 +188,7 @@ def _native_log(wanted: ExecutionProvider) -> Iterator[Callable[[], str]]:
                 os.close(saved)
 
 
-def _placement(inference: Any, wanted: ExecutionProvider) -> tuple[NodePlacement, ...]:
+def _placement(inference: Any, wanted: ExecutionProvider, path: str) -> tuple[NodePlacement, ...]:
     """How many nodes each provider was given, the wanted one first.
 
     Raises ProviderUnavailable where the graph has nodes and the provider got none of them.
@@ -199,10 +199,10 @@ def _placement(inference: Any, wanted: ExecutionProvider) -> tuple[NodePlacement
     for subgraph in inference.get_provider_graph_assignment_info():
         counts[subgraph.ep_name] += len(subgraph.get_nodes())
     if counts.total() and not counts[wanted.provider]:
-        others = ", ".join(f"{name} runs {count}" for name, count in counts.items() if count)
+        others = ", ".join(f"{name} would run {count}" for name, count in counts.items() if count)
         raise ProviderUnavailable(
-            f"{unusable(wanted)}onnxruntime gave it none of the model's nodes ({others})",
-            hint=f"{wanted.name} supports none of these operators or types; ask for the provider that does",
+            f"{wanted.name} supports no node of {path}: {others}",
+            hint="nothing would run on it; try --provider cpu",
         )
     return tuple(NodePlacement(provider=name, node_count=count) for name, count in counts.items())
 
