@@ -1,4 +1,8 @@
-"""Types in words: a TypeProto as the TensorSpec of reports, with sizes put in for symbols where they were given."""
+"""Types in words: a TypeProto as the TensorSpec of reports, with sizes put in for symbols where they were given.
+
+"float32[batch, ?, 3]" has a symbol, an unknown dimension and a size; "float32[]" is a scalar, "float32[...]" has an
+unknown rank.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +68,7 @@ def _describe(kind: TypeProto, dims: Dims) -> _Described:
 def _describe_tensor(kind: str, tensor: TypeProto.Tensor | TypeProto.SparseTensor, dims: Dims) -> _Described:
     dtype = dtype_name(tensor.elem_type)
     if not tensor.HasField("shape"):
-        return _Described(kind, dtype, dtype, None)
+        return _Described(kind, f"{dtype}[...]", dtype, None)
     shape = tuple(_dim(dim, dims) for dim in tensor.shape.dim)
     words = ", ".join("?" if dim is None else str(dim) for dim in shape)
     return _Described(kind, f"{dtype}[{words}]", dtype, shape)

@@ -8,13 +8,26 @@ from typing import NamedTuple
 
 from onnx import AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto
 
+from onnxctl.analysis.attributes import VALUE_FIELDS
 from onnxctl.analysis.scopes import Scope, as_text, walk_scopes
 from onnxctl.model.graph import DEFAULT_DOMAINS
 from onnxctl.model.loading import Model
 from onnxctl.model.tensors import DTYPES, dtype_name, raw_byte_count
 from onnxctl.reports import DtypeParameters, WeightInfo
 
-FLOAT, INT64, STRING = TensorProto.FLOAT, TensorProto.INT64, TensorProto.STRING
+STRING = TensorProto.STRING
+
+_SINGLE = {
+    AttributeProto.FLOAT: TensorProto.FLOAT,
+    AttributeProto.INT: TensorProto.INT64,
+    AttributeProto.STRING: TensorProto.STRING,
+}
+_PLAIN = _SINGLE | {
+    AttributeProto.FLOATS: TensorProto.FLOAT,
+    AttributeProto.INTS: TensorProto.INT64,
+    AttributeProto.STRINGS: TensorProto.STRING,
+}
+"""Element types of the plain attributes that a Constant may have for its value."""
 
 
 class Weight(NamedTuple):
@@ -57,16 +70,15 @@ def weights_of_scope(scope: Scope) -> Iterator[Weight]:
 def _constant(path: str, node: NodeProto) -> Iterator[Weight]:
     name = node.output[0] if node.output else ""
     for attribute in node.attribute:
+        kind = attribute.type
+        if attribute.ref_attr_name:
+            continue
         if attribute.HasField("t"):
             yield _dense(path, name, "constant", attribute.t)
         elif attribute.HasField("sparse_tensor"):
             yield _sparse(path, name, "constant", attribute.sparse_tensor)
-        elif attribute.HasField("f") or attribute.floats:
-            yield _listed(path, name, attribute, FLOAT, len(attribute.floats), 4)
-        elif attribute.HasField("i") or attribute.ints:
-            yield _listed(path, name, attribute, INT64, len(attribute.ints), 8)
-        elif attribute.HasField("s") or attribute.strings:
-            yield _listed(path, name, attribute, STRING, len(attribute.strings), 0)
+        elif kind in _PLAIN:
+            yield _plain(path, name, kind, attribute)
 
 
 def _dense(path: str, name: str, source: str, tensor: TensorProto) -> Weight:
@@ -83,14 +95,13 @@ def _sparse(path: str, name: str, source: str, sparse: SparseTensorProto) -> Wei
     return Weight(path, name, source, values.data_type, tuple(sparse.dims), count, byte_count, values, True)
 
 
-def _listed(path: str, name: str, attribute: AttributeProto, data_type: int, length: int, width: int) -> Weight:
+def _plain(path: str, name: str, kind: AttributeProto.AttributeType, attribute: AttributeProto) -> Weight:
     """A Constant whose value is a plain attribute: value_int, value_floats, value_strings, ..."""
-    single = attribute.HasField("f") or attribute.HasField("i") or attribute.HasField("s")
-    count = 1 if single else length
-    byte_count = count * width
-    if data_type == STRING:
-        byte_count = len(attribute.s) if single else sum(map(len, attribute.strings))
-    return Weight(path, name, "constant", data_type, () if single else (length,), count, byte_count, None)
+    data_type, value = _PLAIN[kind], getattr(attribute, VALUE_FIELDS[kind])
+    single = kind in _SINGLE
+    items = [value] if single else list(value)
+    size = sum(map(len, items)) if data_type == STRING else raw_byte_count(len(items), DTYPES[data_type].bits)
+    return Weight(path, name, "constant", data_type, () if single else (len(items),), len(items), size, None)
 
 
 def _byte_count(tensor: TensorProto, data_type: int, count: int) -> int:

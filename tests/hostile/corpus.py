@@ -58,7 +58,7 @@ DEPARTURES = {
     # The two bytes are 08 08: ir_version = 8, a whole field. The wire format has no length of the whole message, so
     # this is a well-formed ModelProto; what it lacks is the graph that the specification asks for.
     "trunc_2": Expectation("error", InvalidModel, ("graph",)),
-    # "Each model MUST explicitly name the operator sets that it relies on for its functionality" (IR.md, Operator Sets).
+    # "Each model MUST explicitly name the operator sets that it relies on for its functionality" (IR.md).
     # The file names ai.onnx only: it is as invalid as `unimported_domain`, where an error is asked for.
     "name_domain_markup": Expectation("error", InvalidModel, ("domain",)),
 }
