@@ -160,9 +160,10 @@ def _show_error(report: ErrorReport, *, as_json: bool) -> None:
     from onnxctl.commands.output import show_report
     from onnxctl.render.escape import escape
 
-    typer.echo(f"onnxctl: error: {escape(report.message)}", err=True)
-    if report.hint:
-        typer.echo(f"  hint: {escape(report.hint)}", err=True)
+    with contextlib.suppress(OSError):  # nobody may be listening; the exit code still tells
+        typer.echo(f"onnxctl: error: {escape(report.message)}", err=True)
+        if report.hint:
+            typer.echo(f"  hint: {escape(report.hint)}", err=True)
     if as_json:
         with contextlib.suppress(OnnxctlError):  # standard output may be what failed
             show_report(report, "json")

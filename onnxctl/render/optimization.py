@@ -57,7 +57,7 @@ def _before_and_after(before: ModelFigures, after: ModelFigures) -> Table:
 
 
 def _change(before: int, after: int) -> Styled:
-    return Styled(format_change(before, after), "dim" if before == after else "good" if after < before else "warning")
+    return Styled(format_change(before, after), "good" if after < before else "dim")
 
 
 def _changed_operators(before: ModelFigures, after: ModelFigures) -> Table:
@@ -135,7 +135,7 @@ def _verdict(verification: Verification) -> str:
         return f"verified{reason or ':'} {runs}, {count_of(len(outputs), 'output')} {_closeness(outputs)}"
     if verification.status == "different":
         unequal = sum(not each.equal for each in outputs)
-        return f"different{reason}: in {runs}, {unequal} of {count_of(len(outputs), 'output')} differ"
+        return f"different{reason}: {unequal} of {count_of(len(outputs), 'output')} in {runs}"
     if verification.status == "skipped":
         return f"not verified{reason or ': nobody asked for it'}"
     return f"not verified{reason}"

@@ -44,7 +44,7 @@ def format_change(before: float, after: float) -> str:
         if abs(percent) >= 10
         else f"{percent:+.1f} %"
         if abs(percent) >= 0.1
-        else f"{percent:+.2g} %"
+        else f"{percent:+.1g} %"
     )
 
 

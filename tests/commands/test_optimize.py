@@ -1,13 +1,17 @@
 """`onnxctl optimize`, the real command on real files."""
 
+import dataclasses
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from onnxctl import api, cli
+from onnxctl.reports import OptimizeReport, Verification
 from tests.command_line import onnxctl, strict_json
 from tests.conftest import SAMPLES
+from tests.render.filling import filled
 
 pytest.importorskip("onnxruntime")
 BLOCK = SAMPLES / "transformer_block.onnx"
@@ -82,3 +86,16 @@ def test_only_known_engines_can_join(model: Path) -> None:
     done = onnxctl("optimize", os.fspath(model), "-o", "x.onnx", "--with", "magic")
     assert done.returncode == 2
     assert b"magic" in done.stderr
+
+
+def test_a_difference_is_an_answer_and_that_is_no(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = filled(OptimizeReport, "x")
+    assert isinstance(report, OptimizeReport)
+    different = dataclasses.replace(
+        report, output=None, files_written=(), verification=Verification(status="different")
+    )
+    monkeypatch.setattr(api, "optimize", lambda *_, **__: different)
+    assert cli.execute(["optimize", "x.onnx", "-o", "y.onnx", "--json"]) == 1
+    assert strict_json(capsys.readouterr().out.encode())["data"]["verification"]["status"] == "different"

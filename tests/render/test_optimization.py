@@ -50,7 +50,7 @@ def test_before_and_after(report: OptimizeReport) -> None:
         ),
         (
             Verification(status="different", run_count=3, outputs=(output(equal=False, difference=0.5),)),
-            "different: in 3 runs with seed 0, 1 of 1 output differ",
+            "different: 1 of 1 output in 3 runs with seed 0",
         ),
         (Verification(status="not verified", reason="no kernel for Foo"), "not verified: no kernel for Foo"),
         (Verification(status="skipped"), "not verified: nobody asked for it"),
