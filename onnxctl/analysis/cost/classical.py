@@ -21,7 +21,7 @@ def _rows_and_columns(operation: Operation) -> tuple[Dimension, Dimension]:
 def _linear(operation: Operation) -> Work:
     """LinearRegressor and LinearClassifier: features times coefficients, one target or class after another."""
     rows, columns = _rows_and_columns(operation)
-    coefficients = len(operation.call.reals("coefficients") or ())
+    coefficients = len(operation.reals("coefficients") or ())
     if isinstance(columns, int) and columns and coefficients % columns:
         raise UnknownShapeError
     targets = coefficients // columns if isinstance(columns, int) and columns else None
@@ -33,8 +33,8 @@ def _linear(operation: Operation) -> Work:
 def _support_vectors(operation: Operation) -> Work:
     """SVMRegressor and SVMClassifier: the kernel of each row with each support vector, and their weighted sum."""
     rows, columns = _rows_and_columns(operation)
-    values = len(operation.call.reals("support_vectors") or ())
-    coefficients = len(operation.call.reals("coefficients") or ())
+    values = len(operation.reals("support_vectors") or ())
+    coefficients = len(operation.reals("coefficients") or ())
     return Work(macs=rows * (values + coefficients) if values else rows * columns * coefficients)
 
 
@@ -45,10 +45,10 @@ def _trees(operation: Operation) -> Work:
     """
     rows, _ = _rows_and_columns(operation)
     depths = _depths(
-        operation.call.integers("nodes_treeids") or [],
-        operation.call.integers("nodes_nodeids") or [],
-        operation.call.integers("nodes_truenodeids") or [],
-        operation.call.integers("nodes_falsenodeids") or [],
+        operation.integers("nodes_treeids") or [],
+        operation.integers("nodes_nodeids") or [],
+        operation.integers("nodes_truenodeids") or [],
+        operation.integers("nodes_falsenodeids") or [],
         operation.texts("nodes_modes"),
     )
     return Work(others=rows * (sum(depths.values()) + len(depths)))

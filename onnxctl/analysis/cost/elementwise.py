@@ -57,14 +57,14 @@ def _per_element(figure: int) -> Formula:
 
 
 def _gelu(operation: Operation) -> Work:
-    tanh = operation.call.text("approximate", "none") == "tanh"
+    tanh = operation.text("approximate", "none") == "tanh"
     return Work(others=(_TANH_GELU if tanh else OPERATIONS_PER_ELEMENT["Gelu"]) * operation.output_elements())
 
 
 def _variadic(operation: Operation) -> Work:
     """Sum, Max, Min: n - 1 operations an element for n inputs; Mean: one division more."""
-    extra = 1 if operation.call.op_type == "Mean" else 0
-    return Work(others=(len(operation.call.node.input) - 1 + extra) * operation.output_elements())
+    extra = 1 if operation.op_type == "Mean" else 0
+    return Work(others=(len(operation.node.input) - 1 + extra) * operation.output_elements())
 
 
 def _dynamic_quantize(operation: Operation) -> Work:
@@ -91,7 +91,7 @@ ELEMENTWISE |= {
 CONTRIB_ELEMENTWISE: dict[str, Formula] = {
     "Gelu": _per_element(OPERATIONS_PER_ELEMENT["Gelu"]),
     "FastGelu": lambda operation: Work(
-        others=(_TANH_GELU + (1 if operation.call.has(1) else 0)) * operation.output_elements()
+        others=(_TANH_GELU + (1 if operation.has(1) else 0)) * operation.output_elements()
     ),
     "BiasGelu": _per_element(OPERATIONS_PER_ELEMENT["Gelu"] + 1),
     "QuickGelu": _per_element(OPERATIONS_PER_ELEMENT["Swish"]),  # x * sigmoid(alpha * x)

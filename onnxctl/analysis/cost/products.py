@@ -32,29 +32,29 @@ def _quantized_matmul(operation: Operation) -> Work:
 def _fused_matmul(operation: Operation) -> Work:
     """FusedMatMul: MatMul with either operand transposed first, times alpha."""
     shape = operation.input_shape(0)
-    depth = shape[-2] if operation.call.integer("transA", 0) and len(shape) > 1 else shape[-1]
+    depth = shape[-2] if operation.integer("transA", 0) and len(shape) > 1 else shape[-1]
     return Work(macs=operation.output_elements() * depth, others=operation.output_elements())
 
 
 def _gemm(operation: Operation) -> Work:
     """Gemm: alpha * A' * B' + beta * C; products with alpha and beta count only where these are not 1."""
     shape = operation.input_shape(0)
-    depth = shape[0] if operation.call.integer("transA", 0) else shape[1]
+    depth = shape[0] if operation.integer("transA", 0) else shape[1]
     elements = operation.output_elements()
     scaled = [name for name in ("alpha", "beta") if operation.real(name, 1.0) != 1.0]
-    return Work(macs=elements * depth, others=(len(scaled) + (1 if operation.call.has(2) else 0)) * elements)
+    return Work(macs=elements * depth, others=(len(scaled) + (1 if operation.has(2) else 0)) * elements)
 
 
 def _quantized_gemm(operation: Operation) -> Work:
     """QGemm: Gemm on quantized operands, and each output element is scaled, rounded and clamped."""
     shape, elements = operation.input_shape(0), operation.output_elements()
-    depth = shape[0] if operation.call.integer("transA", 0) else shape[1]
+    depth = shape[0] if operation.integer("transA", 0) else shape[1]
     return Work(macs=elements * depth, others=5 * elements)
 
 
 def _matmul_n_bits(operation: Operation) -> Work:
     """MatMulNBits: A of [..., K] by N columns of K packed weights, each of which is scaled (and shifted) first."""
-    depth, columns = operation.call.integer("K", 0), operation.call.integer("N", 0)
+    depth, columns = operation.integer("K", 0), operation.integer("N", 0)
     return Work(macs=operation.output_elements() * depth, others=2 * depth * columns)
 
 
@@ -63,7 +63,7 @@ def _einsum(operation: Operation) -> Work:
 
     Cheaper orders exist for three operands and more; this counts the plain definition.
     """
-    equation = operation.call.text("equation").replace(" ", "")
+    equation = operation.text("equation").replace(" ", "")
     sizes: dict[str, Dimension] = {}
     terms = equation.split("->")[0].split(",")
     batch: Dimension = 1
@@ -96,7 +96,7 @@ def _larger(first: Dimension, second: Dimension) -> Dimension:
 def _convolution(operation: Operation) -> Work:
     """Conv with weight [M, C/group, kernel...]: C/group * kernel MACs for each output element."""
     elements, window = operation.output_elements(), product(operation.input_shape(1)[1:])
-    biased = operation.call.has(2) and operation.call.op_type != "ConvInteger"
+    biased = operation.has(2) and operation.op_type != "ConvInteger"
     return Work(macs=elements * window, others=elements if biased else 0)
 
 
@@ -104,13 +104,13 @@ def _quantized_convolution(operation: Operation) -> Work:
     """QLinearConv: Conv, and each output element is scaled, rounded and clamped."""
     elements = operation.output_elements()
     window = product(operation.input_shape(3)[1:])
-    return Work(macs=elements * window, others=(5 if operation.call.has(8) else 4) * elements)
+    return Work(macs=elements * window, others=(5 if operation.has(8) else 4) * elements)
 
 
 def _conv_transpose(operation: Operation) -> Work:
     """ConvTranspose with weight [C, M/group, kernel...]: each input element is spread over M/group * kernel outputs."""
     window = product(operation.input_shape(1)[1:])
-    biased = operation.output_elements() if operation.call.has(2) else 0
+    biased = operation.output_elements() if operation.has(2) else 0
     return Work(macs=operation.input_elements() * window, others=biased)
 
 
@@ -121,13 +121,13 @@ def _deformable_convolution(operation: Operation) -> Work:
     spatial = output[:1] + output[2:]
     samples = product(spatial) * operation.input_shape(0)[1] * product(weight[2:])
     corners = 2 ** (len(output) - 2)
-    return Work(macs=elements * window + corners * samples, others=elements if operation.call.has(3) else 0)
+    return Work(macs=elements * window + corners * samples, others=elements if operation.has(3) else 0)
 
 
 def _causal_convolution(operation: Operation) -> Work:
     """CausalConvWithState: a depthwise convolution along the sequence."""
     elements = operation.output_elements()
-    return Work(macs=elements * product(operation.input_shape(1)[1:]), others=elements if operation.call.has(2) else 0)
+    return Work(macs=elements * product(operation.input_shape(1)[1:]), others=elements if operation.has(2) else 0)
 
 
 # ---------------------------------------------------------------- recurrent networks
@@ -142,7 +142,7 @@ _CELL_OPERATIONS = {
 
 def _recurrent(operation: Operation) -> Work:
     """LSTM, GRU, RNN: for each step, direction and gate, input and hidden state by their weights; then the cell."""
-    kind = operation.call.op_type
+    kind = operation.op_type
     shape = operation.input_shape(0)  # [sequence, batch, input], or batch first: the product is the same
     directions, _, width = operation.input_shape(1)
     hidden = operation.input_shape(2)[-1]
@@ -170,12 +170,12 @@ def _attention(operation: Operation) -> Work:
     if len(query) == 4:
         rows, positions, key_width, value_width = product(query[:3]), key[2], query[3], value[3]
     else:
-        heads, key_heads = operation.call.integer("q_num_heads", 0), operation.call.integer("kv_num_heads", 0)
+        heads, key_heads = operation.integer("q_num_heads", 0), operation.integer("kv_num_heads", 0)
         if not heads or not key_heads:
             raise UnknownShapeError
         rows, positions = query[0] * heads * query[1], key[1]
         key_width, value_width = query[2] // heads, value[2] // key_heads
-    if operation.call.has(4):
+    if operation.has(4):
         positions = positions + operation.input_shape(4)[2]  # past keys
     return attention_work(rows, positions, key_width, value_width)
 
@@ -183,7 +183,7 @@ def _attention(operation: Operation) -> Work:
 def _multi_head_attention(operation: Operation) -> Work:
     """MultiHeadAttention: query [batch, sequence, width] with key and value beside it; packed forms are not counted."""
     query, key, value = (operation.input_shape(index) for index in range(3))
-    heads = operation.call.integer("num_heads", 0)
+    heads = operation.integer("num_heads", 0)
     if len(query) != 3 or not heads:
         raise UnknownShapeError
     positions = key[1] if len(key) == 3 else key[2]
@@ -194,7 +194,7 @@ def _multi_head_attention(operation: Operation) -> Work:
 def _group_query_attention(operation: Operation) -> Work:
     """GroupQueryAttention: queries against the present keys, output 1 of [batch, kv heads, positions, width]."""
     output, present = operation.output_shape(0), operation.output_shape(1)
-    heads = operation.call.integer("num_heads", 0)
+    heads = operation.integer("num_heads", 0)
     if not heads:
         raise UnknownShapeError
     width = output[2] // heads
@@ -205,7 +205,7 @@ def _packed_attention(operation: Operation) -> Work:
     """com.microsoft Attention: input [batch, sequence, width] by weights [width, 3 * hidden], then attention."""
     batch, sequence, width = operation.input_shape(0)
     columns = operation.input_shape(1)[1]
-    heads = operation.call.integer("num_heads", 0)
+    heads = operation.integer("num_heads", 0)
     if not heads:
         raise UnknownShapeError
     hidden = operation.output_shape()[2]
@@ -217,7 +217,7 @@ def _packed_attention(operation: Operation) -> Work:
 def _linear_attention(operation: Operation) -> Work:
     """LinearAttention: at each position and head a rank-one update of the [key, value] width state, and a read."""
     query, value = operation.input_shape(0), operation.input_shape(2)
-    heads = operation.call.integer("q_num_heads", 0)
+    heads = operation.integer("q_num_heads", 0)
     if not heads or len(query) != 3:
         raise UnknownShapeError
     state = (query[2] // heads) * (value[2] // heads)

@@ -46,23 +46,23 @@ _REDUCTIONS = {
 
 def _reduction(operation: Operation) -> Work:
     """So many operations for each input element and each output element."""
-    each, last = _REDUCTIONS[operation.call.op_type]
+    each, last = _REDUCTIONS[operation.op_type]
     others = each * operation.input_elements() if each else 0
     return Work(others=others + last * operation.output_elements())
 
 
 def _pooling(operation: Operation) -> Work:
     """MaxPool, AveragePool, LpPool: each output element combines a whole window (padding included)."""
-    kernel = operation.call.integers("kernel_shape")
+    kernel = operation.integers("kernel_shape")
     if kernel is None:
         raise UnknownShapeError
-    figure = 2 if operation.call.op_type == "LpPool" else 1
+    figure = 2 if operation.op_type == "LpPool" else 1
     return Work(others=figure * math.prod(kernel) * operation.output_elements())
 
 
 def _local_response(operation: Operation) -> Work:
     """LRN: squares over a window of channels, then a power and a division."""
-    return Work(others=(2 * operation.call.integer("size", 1) + 4) * operation.output_elements())
+    return Work(others=(2 * operation.integer("size", 1) + 4) * operation.output_elements())
 
 
 def _interpolation(operation: Operation) -> Work:
@@ -70,7 +70,7 @@ def _interpolation(operation: Operation) -> Work:
 
     n counts the axes that change their size.
     """
-    mode = operation.call.text("mode", "nearest")
+    mode = operation.text("mode", "nearest")
     if mode == "nearest":
         return Work()
     before, after = operation.input_shape(0), operation.output_shape()
@@ -81,7 +81,7 @@ def _interpolation(operation: Operation) -> Work:
 
 def _grid_sample(operation: Operation) -> Work:
     """GridSample: as interpolation, over every spatial axis."""
-    mode = operation.call.text("mode", "linear")
+    mode = operation.text("mode", "linear")
     if mode == "nearest":
         return Work()
     axes = len(operation.output_shape()) - 2
@@ -97,7 +97,7 @@ def _affine_grid(operation: Operation) -> Work:
 
 def _region_pooling(operation: Operation) -> Work:
     """RoiAlign: each output averages sampling_ratio^2 samples of four neighbours; MaxRoiPool is not counted."""
-    ratio = operation.call.integer("sampling_ratio", 0)
+    ratio = operation.integer("sampling_ratio", 0)
     if not ratio:
         raise UnknownShapeError
     return Work(macs=4 * ratio * ratio * operation.output_elements(), others=operation.output_elements())
@@ -109,20 +109,20 @@ def _fourier(operation: Operation) -> Work:
     The customary figure (M. Frigo and S. G. Johnson, FFTW); where n is not known yet there is none.
     """
     shape = operation.output_shape()
-    if operation.call.op_type == "DFT":
+    if operation.op_type == "DFT":
         # axis: an attribute before opset 20, an input since
-        given = operation.call.constant(2) if operation.call.has(2) else None
-        axis = given[0] if given else operation.call.integer("axis", 1 if operation.call.opset < 20 else -2)
+        given = operation.constant(2) if operation.has(2) else None
+        axis = given[0] if given else operation.integer("axis", 1 if operation.opset < 20 else -2)
         length = shape[axis]
     else:
-        frame = operation.call.constant(3) if operation.call.has(3) else None
-        window = operation.input_shape(2)[0] if operation.call.has(2) else (frame[0] if frame else None)
+        frame = operation.constant(3) if operation.has(3) else None
+        window = operation.input_shape(2)[0] if operation.has(2) else (frame[0] if frame else None)
         if window is None:
             raise UnknownShapeError
         length = window
     if not isinstance(length, int) or length < 1:
         raise UnknownShapeError
-    transforms = product(shape[:-1]) // length if operation.call.op_type == "DFT" else product(shape[:-2])
+    transforms = product(shape[:-1]) // length if operation.op_type == "DFT" else product(shape[:-2])
     return Work(others=transforms * round(5 * length * math.log2(length)))
 
 
@@ -136,7 +136,7 @@ def _skip_normalization(per_element: int) -> Formula:
     """A skip connection (and bias) added, then a normalization of so many operations an element."""
 
     def formula(operation: Operation) -> Work:
-        added = 1 + sum(1 for index in (4,) if operation.call.has(index))
+        added = 1 + sum(1 for index in (4,) if operation.has(index))
         return Work(others=(per_element + added) * operation.output_elements())
 
     return formula

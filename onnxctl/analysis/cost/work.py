@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from onnx import AttributeProto, NodeProto
+
 from onnxctl.model.dimensions import Dimension
-from onnxctl.model.propagation.call import Call
-from onnxctl.model.propagation.facts import Fact, Shape
+from onnxctl.model.propagation import Fact, ScopeFacts, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +30,38 @@ class UnknownShapeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One node: its attributes and inputs (`call`) and its outputs' types."""
+    """One node in the circumstances of its scope: its attributes, and what is known of its inputs and outputs."""
 
-    call: Call
-    outputs: Sequence[Fact]
+    node: NodeProto
+    scope: ScopeFacts
+    opset: int
+
+    @property
+    def op_type(self) -> str:
+        """The operator's type."""
+        return self.node.op_type
+
+    # ------------------------------------------------------------ values
+
+    def has(self, index: int) -> bool:
+        """Whether the optional input is given."""
+        return index < len(self.node.input) and bool(self.node.input[index])
+
+    def input_fact(self, index: int) -> Fact:
+        """What is known of an input. Raises UnknownShapeError where it is left out."""
+        if not self.has(index):
+            raise UnknownShapeError
+        return self.scope.fact(self.node.input[index])
 
     def input_shape(self, index: int) -> Shape:
         """The shape of an input. Raises UnknownShapeError where it is not known or the input is left out."""
-        inputs = self.call.inputs
-        return _shape(inputs[index] if index < len(inputs) else None)
+        return _known(self.input_fact(index).shape)
 
     def output_shape(self, index: int = 0) -> Shape:
         """The shape of an output. Raises UnknownShapeError where it is not known."""
-        return _shape(self.outputs[index] if index < len(self.outputs) else None)
+        if index >= len(self.node.output):
+            raise UnknownShapeError
+        return _known(self.scope.shape(self.node.output[index]))
 
     def input_elements(self, index: int = 0) -> Dimension:
         """How many elements an input has."""
@@ -51,14 +71,46 @@ class Operation:
         """How many elements an output has."""
         return product(self.output_shape(index))
 
+    def constant(self, index: int) -> list[int] | None:
+        """The contents of a small integer input where all of it is known numbers."""
+        values = self.scope.values(self.node.input[index]) if self.has(index) else None
+        if values is None or not all(isinstance(each, int) for each in values):
+            return None
+        return [int(each) for each in values if isinstance(each, int)]
+
+    # ------------------------------------------------------------ attributes
+
+    def _attribute(self, name: str) -> AttributeProto | None:
+        return self.scope.attribute(self.node, name)
+
+    def integer(self, name: str, default: int) -> int:
+        """An integer attribute."""
+        found = self._attribute(name)
+        return default if found is None else int(found.i)
+
+    def integers(self, name: str) -> list[int] | None:
+        """An attribute of integers, None where it is absent."""
+        found = self._attribute(name)
+        return None if found is None else list(found.ints)
+
     def real(self, name: str, default: float) -> float:
         """A float attribute."""
-        found = self.call.attribute(name)
+        found = self._attribute(name)
         return default if found is None else float(found.f)
 
+    def reals(self, name: str) -> list[float] | None:
+        """An attribute of floats, None where it is absent."""
+        found = self._attribute(name)
+        return None if found is None else list(found.floats)
+
+    def text(self, name: str, default: str = "") -> str:
+        """A string attribute."""
+        found = self._attribute(name)
+        return default if found is None else found.s.decode(errors="replace")
+
     def texts(self, name: str) -> list[str]:
-        """A string list attribute; empty where it is absent."""
-        found = self.call.attribute(name)
+        """An attribute of strings; empty where it is absent."""
+        found = self._attribute(name)
         return [] if found is None else [each.decode(errors="replace") for each in found.strings]
 
 
@@ -73,7 +125,7 @@ def product(dimensions: Sequence[Dimension]) -> Dimension:
     return result
 
 
-def _shape(fact: Fact | None) -> Shape:
-    if fact is None or fact.shape is None:
+def _known(shape: Shape | None) -> Shape:
+    if shape is None:
         raise UnknownShapeError
-    return fact.shape
+    return shape
