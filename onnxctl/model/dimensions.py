@@ -405,9 +405,7 @@ def positive_part(dimension: Dimension) -> Dimension:
         return dimension + positive_part(-dimension)  # max(p, 0) = p + max(-p, 0)
     content = math.gcd(*dimension.terms.values())
     if content > 1:
-        inner = exact_quotient(dimension, content)
-        assert inner is not None
-        return content * positive_part(inner)
+        return content * positive_part(_cancelled(dimension, content))
     constant = dimension.terms.get((), 0)
     atom = _sole_atom(dimension - constant)
     if isinstance(atom, PositivePart) and constant <= 0:
@@ -474,6 +472,10 @@ def _floor_divide(dimension: Dimension, divisor: Dimension) -> Dimension:
         return exact
     if isinstance(divisor, int):
         return _divide_by_number(dimension, divisor) if divisor > 0 else _divide_by_number(-dimension, -divisor)
+    if isinstance(dimension, Expression):
+        common = _common_factor(dimension, divisor)
+        if common != 1:
+            return _cancelled(dimension, common) // _cancelled(divisor, common)
     if isinstance(dimension, Expression) and len(divisor.terms) == 1:
         (lead,) = divisor.terms
         whole: Dimension = 0
@@ -484,6 +486,23 @@ def _floor_divide(dimension: Dimension, divisor: Dimension) -> Dimension:
     if is_at_least(dimension, 0) and is_at_least(divisor, dimension + 1):
         return 0
     return _from_atom(FloorQuotient(dimension, divisor), bounded=is_at_least(dimension, 0) and is_at_least(divisor, 0))
+
+
+def _common_factor(first: Expression, second: Expression) -> Dimension:
+    """The largest term that divides every term of both, with a positive coefficient."""
+    monomials = [*first.terms, *second.terms]
+    shared = dict(monomials[0])
+    for monomial in monomials[1:]:
+        exponents = dict(monomial)
+        shared = {atom: min(power, exponents[atom]) for atom, power in shared.items() if atom in exponents}
+    content = math.gcd(*first.terms.values(), *second.terms.values())
+    return _from_terms({tuple(sorted(shared.items(), key=_key_of_power)): content})
+
+
+def _cancelled(dimension: Dimension, factor: Dimension) -> Dimension:
+    quotient = exact_quotient(dimension, factor)
+    assert quotient is not None
+    return quotient
 
 
 def _divide_by_number(dimension: Dimension, divisor: int) -> Dimension:
@@ -499,8 +518,7 @@ def _divide_by_number(dimension: Dimension, divisor: int) -> Dimension:
     constant = rest.terms.get((), 0)
     common = math.gcd(divisor, *(value for monomial, value in rest.terms.items() if monomial))
     if common > 1:
-        reduced = exact_quotient(rest - constant, common)
-        assert reduced is not None
+        reduced = _cancelled(rest - constant, common)
         return whole + _divide_by_number(reduced + constant // common, divisor // common)
     atom = _sole_atom(rest - constant)
     if isinstance(atom, FloorQuotient) and isinstance(atom.denominator, int) and atom.denominator > 0:

@@ -130,6 +130,7 @@ n, batch, seq = symbol("n"), symbol("batch"), symbol("seq")
         ((n % 7) // 7, "0"),
         (n - n, "0"),
         (n // batch, "n//batch"),
+        ((batch * seq * n) // (8 * batch * seq), "n//8"),
         ((n // batch) // seq, "(n//batch)//seq"),
     ],
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from onnx import TensorProto
 
-from onnxctl.model.dimensions import Dimension, ceil_divide, exact_quotient, is_at_least
+from onnxctl.model.dimensions import Dimension, ceil_divide, exact_quotient, minimum
 from onnxctl.model.propagation import arithmetic
 from onnxctl.model.propagation.arithmetic import as_dimension
 from onnxctl.model.propagation.call import Call, ShapeFunction
@@ -38,10 +38,10 @@ class Window:
         if not ceil_mode:
             return span // stride + 1
         count = ceil_divide(span, stride) + 1
+        if self.auto_pad != "NOTSET":
+            return count
         # a last window that would begin in the padding behind the input is left out
-        if self.auto_pad == "NOTSET" and is_at_least((count - 1) * stride, size + padding - self.ends[axis]):
-            count = count - 1
-        return count
+        return minimum(count, ceil_divide(size + padding - self.ends[axis], stride))
 
 
 def _per_axis(call: Call, name: str, rank: int) -> list[int]:

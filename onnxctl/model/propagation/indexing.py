@@ -129,6 +129,8 @@ def _bound(bound: Element, size: Dimension, *, backwards: bool) -> Dimension | N
         return size
     if isinstance(place, int) and place <= -_TO_THE_END:
         return -1 if backwards else 0
+    if is_at_least(place, size):
+        return size
     if is_at_least(place, 0):
         return place
     if is_at_least(-1, place):
