@@ -44,7 +44,7 @@ _TYPE_NAMES: dict[int, str] = {number: name.lower() for name, number in Attribut
 
 
 class OperatorRule(NamedTuple):
-    """One operator at one opset. required_inputs are positions that may not be left empty.
+    """One operator at one opset. required_inputs and required_outputs are positions that may not be left empty.
 
     output_types has for each output its element type where that is fixed, or -1 - position of an input of the same
     type, or 0 where it depends on more than that; the last entry goes for all further outputs.
@@ -57,6 +57,7 @@ class OperatorRule(NamedTuple):
     least_outputs: int
     most_outputs: int
     required_inputs: tuple[int, ...]
+    required_outputs: tuple[int, ...]
     attributes: dict[str, int]
     required_attributes: frozenset[str]
     has_subgraphs: bool
@@ -158,10 +159,9 @@ def _check_arity(node: NodeProto, rule: OperatorRule) -> None:
     if not rule.least_outputs <= len(outputs) <= rule.most_outputs:
         wanted = _range(rule.least_outputs, rule.most_outputs)
         raise InvalidModel(f"{rule.op_type} has {wanted} outputs, but {len(outputs)} are given")
-    if "" in inputs:
-        for position in rule.required_inputs:
-            if position < len(inputs) and not inputs[position]:
-                raise InvalidModel(f"input {position} of {rule.op_type} is required, but left empty")
+    for what, names, required in (("input", inputs, rule.required_inputs), ("output", outputs, rule.required_outputs)):
+        if "" in names and (empty := [i for i in required if i < len(names) and not names[i]]):
+            raise InvalidModel(f"{what} {empty[0]} of {rule.op_type} is required, but left empty")
 
 
 def _range(least: int, most: int) -> str:
@@ -184,6 +184,7 @@ def _rule(schema: onnx.defs.OpSchema) -> OperatorRule:
         least_outputs=schema.min_output,
         most_outputs=schema.max_output,
         required_inputs=tuple(i for i, each in enumerate(schema.inputs) if each.option == single),
+        required_outputs=tuple(i for i, each in enumerate(schema.outputs) if each.option == single),
         attributes={name: _ATTRIBUTE_TYPES[each.type] for name, each in attributes.items()},
         required_attributes=frozenset(name for name, each in attributes.items() if each.required),
         has_subgraphs=any(_ATTRIBUTE_TYPES[each.type] in _SUBGRAPHS for each in attributes.values()),

@@ -60,7 +60,8 @@ def _describe(kind: TypeProto, dims: Dims) -> _Described:
         return _Described("optional", f"optional({inner.words})", inner.dtype, inner.shape)
     if which == "map_type":
         inner = _describe(kind.map_type.value_type, dims)
-        words = f"map({dtype_name(kind.map_type.key_type)}, {inner.words})"
+        value = inner.words.removesuffix("[...]")  # runtimes make maps of plain numbers and never say so
+        words = f"map({dtype_name(kind.map_type.key_type)}, {value})"
         return _Described("map", words, inner.dtype, inner.shape)
     return _Described("unknown", "unknown", None, None)
 

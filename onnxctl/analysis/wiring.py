@@ -86,13 +86,12 @@ class Wiring:
                 where=path,
                 hint="`onnxctl optimize` writes them in order",
             )
-        unmade = [each for each in early if each.name not in types]
-        unmade += [
-            _Early(name, f"graph {path!r} puts out" if path else "the graph puts out")
-            for name in _output_names(body)
-            if name not in types and not _visible(name, outer)
-        ]
+        for name in _output_names(body):
+            if name not in types:
+                scope = f"{path!r}" if path else "the graph"
+                raise InvalidModel(f"{scope} has the output {as_text(name)!r}, which nothing in it makes")
         self._tell_names(path, body, types, outer)
+        unmade = [each for each in early if each.name not in types]
         return _Scope(unmade, _checked_output_types(path, body, types))
 
     def _node(self, path: str, node: NodeProto, types: _Types, outer: tuple[_Types, ...], early: list[_Early]) -> None:
