@@ -1,12 +1,8 @@
-"""Which module lays out which report."""
+"""Which module lays out which report; each is loaded when it is used."""
 
 from __future__ import annotations
 
 from onnxctl.render.document import Document, Facts, Heading
-from onnxctl.render.measurement import measurement_document
-from onnxctl.render.optimization import optimization_document
-from onnxctl.render.providers import providers_document
-from onnxctl.render.summary import summary_document
 from onnxctl.reports import ErrorReport, ModelSummary, OptimizeReport, ProvidersReport, Report, RunReport
 
 
@@ -14,12 +10,20 @@ def document_of(report: Report) -> Document:
     """The report laid out."""
     match report:
         case ModelSummary():
+            from onnxctl.render.summary import summary_document
+
             return summary_document(report)
         case OptimizeReport():
+            from onnxctl.render.optimization import optimization_document
+
             return optimization_document(report)
         case RunReport():
+            from onnxctl.render.measurement import measurement_document
+
             return measurement_document(report)
         case ProvidersReport():
+            from onnxctl.render.providers import providers_document
+
             return providers_document(report)
         case ErrorReport():
             rows = (("error", report.error), ("message", report.message), ("hint", report.hint))
