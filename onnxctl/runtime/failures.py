@@ -38,7 +38,6 @@ _MISSING = re.compile(r"External data path does not exist|File doesn't exist|NO_
 
 def cleaned(text: str) -> str:
     """onnxruntime's message as one line, without its error code, source lines and C++ signatures."""
-    text = _COLOUR.sub("", text)
     text = _PREFIX.sub("", _CODE.sub("", text))
     parts = _SOURCE.split(text)
     if len(parts) > 1:
@@ -132,6 +131,7 @@ _NO_DEVICE = re.compile(
 
 def provider_failure(log: str) -> str:
     """Why a provider did not come up, from what onnxruntime wrote: a library missing, no device; "" for no reason."""
+    log = _COLOUR.sub("", log)
     missing = _LIBRARY_MISSING.search(log)
     if missing is not None:
         return f"library missing: {missing[1]}"

@@ -16,6 +16,7 @@ from onnxctl.runtime.environment import (
     peak_memory_bytes,
     usable_cpu_count,
 )
+from onnxctl.runtime.failures import run_failure
 from onnxctl.runtime.providers import CPU, resolve
 from onnxctl.runtime.session import Session, open_session
 from onnxctl.runtime.statistics import summarize_latency
@@ -98,13 +99,16 @@ def _measure(config: RunConfig, load: float, memory_bytes: int | None, news: Cal
     first = _FirstRun(session)
     news("first run")
     feeds = find_feeds(model, graphs, first.run, dims=dict(config.dims), seed=config.seed, failures=(UnsupportedModel,))
-    timing = time_runs(
-        lambda: session.run(feeds.values),
-        warmup_count=config.warmup_count,
-        run_count=config.run_count,
-        duration_s=config.duration_s,
-        news=news,
-    )
+    try:
+        timing = time_runs(
+            session.bare_run(feeds.values),
+            warmup_count=config.warmup_count,
+            run_count=config.run_count,
+            duration_s=config.duration_s,
+            news=news,
+        )
+    except session.failures as error:
+        raise run_failure(error, config.path) from error
     latency = summarize_latency(timing.samples_ns)
     return RunReport(
         path=config.path,

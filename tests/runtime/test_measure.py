@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import pytest
+
+from onnxctl.errors import (
+    ChildCrashed,
+    InvalidModel,
+    OnnxctlError,
+    ProviderUnavailable,
+    ResourceLimit,
+    UnreadableFile,
+    UnsafePath,
+    UnsupportedModel,
+    UsageError,
+)
+from onnxctl.reports import RunConfig, RunReport
+from onnxctl.runtime.environment import available_memory_bytes, describe_environment, peak_memory_bytes
+from onnxctl.runtime.measure import measure_in_child
+from onnxctl.runtime.providers import CPU
+from tests.conftest import SAMPLES, sample_paths, shared_paths
+
+GIGABYTE = 1 << 30
+AVAILABLE = onnxruntime.get_available_providers()
+
+
+def measured(path: Path | str, **options: object) -> RunReport:
+    memory_bytes = options.pop("memory_bytes", 4 * GIGABYTE)
+    asked: dict[str, object] = {"run_count": 3, "warmup_count": 1, "timeout_s": 60.0, **options}
+    config = RunConfig(path=str(path), **asked)  # type: ignore[arg-type]
+    assert memory_bytes is None or isinstance(memory_bytes, int)
+    return measure_in_child(config, memory_bytes=memory_bytes)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a model given as ONNX text."""
+
+    def write(graph: str, opsets: str = '"": 17') -> Path:
+        path = tmp_path / "model.onnx"
+        onnx.save(onnx.parser.parse_model(f"<ir_version: 9, opset_import: [{opsets}]> {graph}"), path)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("path", sample_paths(), ids=lambda path: path.stem)
+def test_every_sample_model_runs(path: Path) -> None:
+    report = measured(path)
+    assert report.provider == "cpu"
+    assert report.session_providers == ("CPUExecutionProvider",)
+    assert report.latency.sample_count == len(report.samples_ns) == 3
+    assert report.latency.min_ns == min(report.samples_ns)
+    assert report.warmup_count >= 1
+    assert report.placement[0].node_count > 0
+    assert report.outputs and all(each.name for each in report.inputs)
+    assert report.throughput_per_second == pytest.approx(1e9 / report.latency.mean_ns)
+    assert {"too-few-samples"} <= {each.code for each in report.findings}
+
+
+RUNS_NOWHERE = {"test_regex_split_with_offsets": UnsupportedModel, "super_resolution": InvalidModel}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", shared_paths(), ids=lambda path: path.stem)
+def test_every_real_model_runs_or_says_why_not(path: Path) -> None:
+    refusal = RUNS_NOWHERE.get(path.stem)
+    if refusal is None:
+        assert measured(path).latency.sample_count == 3
+    else:
+        with pytest.raises(refusal):
+            measured(path)
+
+
+def test_the_seed_decides_the_inputs() -> None:
+    path = SAMPLES / "digits_mlp.onnx"
+    one, same, other = measured(path, seed=1), measured(path, seed=1), measured(path, seed=2)
+    assert one.inputs == same.inputs and one.outputs == same.outputs
+    assert one.inputs != other.inputs
+
+
+def test_dimensions_are_used_and_reported() -> None:
+    report = measured(SAMPLES / "digits_mlp.onnx", dims=(("batch", 7),))
+    assert report.dims == (("batch", 7),)
+    assert report.inputs[0].shape is not None and report.inputs[0].shape[0] == 7
+    with pytest.raises(UsageError):
+        measured(SAMPLES / "digits_mlp.onnx", dims=(("bach", 7),))
+
+
+def test_progress_is_told_in_words() -> None:
+    news: list[str] = []
+    measure_in_child(RunConfig(path=str(SAMPLES / "digits_mlp.onnx"), run_count=3), progress=news.append)
+    assert news[0] == "reading the model"
+    assert news[-1] == "timing 3 runs"
+
+
+def test_peak_memory_is_the_childs_and_not_this_process() -> None:
+    ballast = bytearray(600 << 20)
+    ballast[:: 1 << 12] = b"x" * len(ballast[:: 1 << 12])  # touch every page
+    assert peak_memory_bytes() > 600 << 20
+    assert 20 << 20 < measured(SAMPLES / "linear_regression.onnx").peak_memory_bytes < 400 << 20
+
+
+def test_the_environment_is_this_one() -> None:
+    environment = describe_environment(CPU)
+    assert environment.cpu and environment.cpu_count >= 1 and environment.memory_bytes > GIGABYTE
+    assert environment.onnxruntime == onnxruntime.__version__
+    assert environment.date.endswith("+00:00")
+    assert 0 < (available_memory_bytes() or 1) < environment.memory_bytes
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in AVAILABLE, reason="this build has CUDA")
+def test_a_provider_that_is_not_there_ends_with_exit_code_4() -> None:
+    with pytest.raises(ProviderUnavailable) as caught:
+        measured(SAMPLES / "digits_cnn.onnx", provider="cuda")
+    assert caught.value.exit_code == 4
+
+
+@pytest.mark.skipif("OpenVINOExecutionProvider" not in AVAILABLE, reason="needs onnxruntime-openvino")
+def test_openvino_is_what_ran() -> None:
+    report = measured(SAMPLES / "digits_cnn.onnx", provider="openvino")
+    assert report.session_providers[0] == "OpenVINOExecutionProvider"
+    assert report.placement[0].provider == "OpenVINOExecutionProvider" and report.placement[0].node_count > 0
+    mixed = measured(SAMPLES / "sequence_optional.onnx", provider="openvino")
+    assert "nodes-on-cpu" in {each.code for each in mixed.findings}
+
+
+@pytest.mark.gpu
+def test_cuda_is_what_ran() -> None:
+    report = measured(SAMPLES / "digits_cnn.onnx", provider="cuda", memory_bytes=None)
+    assert report.session_providers[0] == "CUDAExecutionProvider"
+    assert report.environment.devices
+
+
+# ---------------------------------------------------------------- bounds
+
+
+def test_an_endless_loop_ends_with_the_time_limit(written: Callable[..., Path]) -> None:
+    endless = written(
+        "g (float[1] x) => (float[1] y) <int64 trips = {4611686018427387904}, bool go = {1}> {"
+        " y = Loop(trips, go, x) <body = b (int64 i, bool c, float[1] s) => (bool k, float[1] t)"
+        " { k = Identity(c) t = Add(s, s) }> }"
+    )
+    with pytest.raises(ResourceLimit, match="time limit of 2 s"):
+        measured(endless, timeout_s=2.0)
+
+
+def test_memory_is_bounded(written: Callable[..., Path]) -> None:
+    bomb = written("g (float[1] x) => (float[k] y) <int64[1] n = {536870912}> { o = Expand(x, n) y = Mul(o, o) }")
+    with pytest.raises(ResourceLimit, match="memory"):
+        measured(bomb, memory_bytes=GIGABYTE)
+
+
+def test_inputs_that_no_memory_holds_are_refused_by_name(written: Callable[..., Path]) -> None:
+    with pytest.raises(ResourceLimit, match="'x'"):
+        measured(written("g (float[1000000, 1000000] x) => (float[m, n] y) { y = Relu(x) }"))
+
+
+def test_weights_that_no_memory_holds_are_refused_by_name(tmp_path: Path) -> None:
+    path = external(tmp_path / "inside", "w.bin", dims=(1 << 31,))
+    with (tmp_path / "inside" / "w.bin").open("wb") as file:
+        file.truncate(4 << 31)  # sparse: no disk is used
+    with pytest.raises(ResourceLimit, match=r"its tensors take 8589934592 bytes of memory, .* of them 'w'"):
+        measured(path)
+
+
+def test_a_native_crash_is_an_error_of_ours(written: Callable[..., Path]) -> None:
+    trap = written("g () => (int64[1] y) <int64[1] a = {-9223372036854775808}, int64[1] b = {-1}> { y = Div(a, b) }")
+    with pytest.raises(ChildCrashed, match="SIGFPE"):
+        measured(trap)
+
+
+# ---------------------------------------------------------------- what onnxruntime would follow
+
+
+def external(folder: Path, location: str, *, dims: tuple[int, ...] = (4,), checksum: str = "") -> Path:
+    model = onnx.parser.parse_model(
+        '<ir_version: 9, opset_import: ["": 17]> g (float[1] x) => (float[n] y) <float[4] w> { y = Add(x, w) }'
+    )
+    del model.graph.initializer[:]
+    tensor = model.graph.initializer.add(name="w", dims=dims, data_type=onnx.TensorProto.FLOAT)
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    if checksum:
+        tensor.external_data.add(key="checksum", value=checksum)
+    folder.mkdir(exist_ok=True)
+    path = folder / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("location", "kind"),
+    [
+        ("../secret.bin", UnsafePath),
+        ("/etc/passwd", UnsafePath),
+        ("link.bin", UnsafePath),
+        ("gone.bin", UnreadableFile),
+    ],
+)
+def test_external_data_is_checked_before_onnxruntime_follows_it(
+    tmp_path: Path, location: str, kind: type[OnnxctlError]
+) -> None:
+    (tmp_path / "secret.bin").write_bytes(bytes(16))
+    path = external(tmp_path / "inside", location)
+    (tmp_path / "inside" / "link.bin").symlink_to(tmp_path / "secret.bin")
+    with pytest.raises(kind, match="'w'"):
+        measured(path)
+
+
+def test_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
+    path = external(tmp_path / "inside", "w.bin", checksum="0" * 40)
+    (tmp_path / "inside" / "w.bin").write_bytes(bytes(16))
+    with pytest.raises(InvalidModel, match="checksum"):
+        measured(path)
+
+
+@pytest.mark.parametrize("operator", ["EPContext", "PyOp"])
+def test_native_code_in_a_model_is_refused_wherever_it_is(written: Callable[..., Path], operator: str) -> None:
+    hidden = written(
+        "g (bool c, float[1] x) => (float[1] y) { y = If(c) <"
+        f"then_branch = t () => (float[1] a) {{ a = com.microsoft.{operator}(x) }},"
+        " else_branch = e () => (float[1] b) { b = Identity(x) }> }",
+        '"": 17, "com.microsoft": 1',
+    )
+    with pytest.raises(UnsupportedModel, match=operator):
+        measured(hidden)
+
+
+def test_paths_that_are_not_utf8_work(tmp_path: Path) -> None:
+    path = tmp_path / "mod\udcff\udcfe.onnx"
+    shutil.copy(SAMPLES / "linear_regression.onnx", path)
+    assert measured(path).path == str(path)
+
+
+def test_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "TMPDIR"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    shutil.copy(SAMPLES / "linear_regression.onnx", tmp_path / "model.onnx")
+    before = sorted(tmp_path.rglob("*"))
+    measured(tmp_path / "model.onnx")
+    assert sorted(tmp_path.rglob("*")) == before

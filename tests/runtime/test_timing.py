@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import gc
+import random
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from onnxctl.runtime.timing import (
+    MAXIMUM_RUN_COUNT,
+    MINIMUM_RUN_COUNT,
+    Timing,
+    doubts,
+    is_steady,
+    time_runs,
+    timer_step_ns,
+)
+
+MILLISECOND = 1_000_000
+
+
+class FakeWork:
+    """A clock that only moves while the work runs: each run takes the next duration, the last one for ever."""
+
+    def __init__(self, *durations_ns: int, noise: Callable[[], int] = lambda: 0) -> None:
+        self.now_ns = 0
+        self.run_count = 0
+        self._noise = noise
+        self._durations = self._all(durations_ns)
+
+    @staticmethod
+    def _all(durations_ns: tuple[int, ...]) -> Iterator[int]:
+        yield from durations_ns
+        while True:
+            yield durations_ns[-1]
+
+    def clock(self) -> int:
+        return self.now_ns
+
+    def run(self) -> None:
+        self.run_count += 1
+        self.now_ns += next(self._durations) + self._noise()
+
+
+def test_duration_decides_how_many_runs() -> None:
+    work = FakeWork(10 * MILLISECOND)
+    timing = time_runs(work.run, clock=work.clock, warmup_count=0, duration_s=1.0)
+    assert timing.samples_ns == (10 * MILLISECOND,) * 100
+    assert timing.warmup_count == 0
+
+
+def test_run_count_decides_alone_where_given() -> None:
+    work = FakeWork(10 * MILLISECOND)
+    timing = time_runs(work.run, clock=work.clock, warmup_count=0, run_count=7, duration_s=0.001)
+    assert len(timing.samples_ns) == 7
+    assert work.run_count == 7
+
+
+def test_slow_models_get_the_minimum_of_runs_and_one_to_warm_up() -> None:
+    work = FakeWork(5_000 * MILLISECOND)
+    timing = time_runs(work.run, clock=work.clock, warmup_count=5, duration_s=1.0)
+    assert len(timing.samples_ns) == MINIMUM_RUN_COUNT
+    assert timing.warmup_count == 1
+
+
+def test_fast_models_stop_at_the_maximum() -> None:
+    work = FakeWork(10)
+    timing = time_runs(work.run, clock=work.clock, warmup_count=0, duration_s=3600)
+    assert len(timing.samples_ns) == MAXIMUM_RUN_COUNT
+
+
+def test_warm_up_goes_on_until_the_runs_are_steady() -> None:
+    falling = [100 * MILLISECOND - index * MILLISECOND for index in range(40)]
+    work = FakeWork(*falling)
+    timing = time_runs(work.run, clock=work.clock, warmup_count=5, run_count=10, duration_s=60.0)
+    assert 40 <= timing.warmup_count <= 60
+    assert timing.samples_ns == (61 * MILLISECOND,) * 10
+
+
+def test_warm_up_is_bounded_where_the_runs_never_become_steady() -> None:
+    work = FakeWork(*(1_000 * MILLISECOND - index * 20 * MILLISECOND for index in range(45)))
+    timing = time_runs(work.run, clock=work.clock, warmup_count=5, run_count=1, duration_s=10.0)
+    assert 10 <= timing.warmup_count <= 15
+
+
+def test_a_slow_first_run_never_reaches_the_samples() -> None:
+    work = FakeWork(1_000 * MILLISECOND, MILLISECOND)
+    timing = time_runs(work.run, clock=work.clock, warmup_count=5, run_count=20)
+    assert max(timing.samples_ns) == MILLISECOND
+
+
+def test_garbage_collection_is_off_meanwhile_and_comes_back_even_after_an_error() -> None:
+    seen = []
+
+    def fail() -> None:
+        seen.append(gc.isenabled())
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        time_runs(fail, run_count=1)
+    assert seen == [False]
+    assert gc.isenabled()
+
+
+def test_news_tell_what_is_being_done() -> None:
+    work, news = FakeWork(MILLISECOND), list[str]()
+    time_runs(work.run, clock=work.clock, run_count=3, news=news.append)
+    assert news == ["warming up", "timing 3 runs"]
+
+
+def test_steadiness_needs_a_full_window_and_sees_slow_settling() -> None:
+    assert not is_steady([10] * 9)
+    assert is_steady([10] * 10)
+    assert not is_steady([100, 100, 100, 100, 100, 90, 90, 90, 90, 90])
+
+
+def test_timer_step_is_the_smallest_seen() -> None:
+    work = iter(range(0, 100_000, 30))
+    assert timer_step_ns(lambda: next(work)) == 30
+
+
+def codes(samples_ns: list[int], *, timer_ns: int = 10, load: float = 0.0) -> set[str]:
+    timing = Timing(warmup_count=5, samples_ns=tuple(samples_ns))
+    return {finding.code for finding in doubts(timing, timer_ns=timer_ns, load=load, cpu_count=4)}
+
+
+def test_quiet_samples_raise_no_doubts() -> None:
+    generator = random.Random(0)
+    assert codes([int(generator.gauss(MILLISECOND, 5_000)) for _ in range(200)]) == set()
+
+
+def test_each_doubt_has_its_cause() -> None:
+    steady = [MILLISECOND + index % 7 * 1000 for index in range(100)]
+    assert codes(steady[:10]) == {"too-few-samples"}
+    assert codes([MILLISECOND + 2_000 * index for index in range(100)]) == {"unsteady"}
+    assert codes([*steady[:98], 20 * MILLISECOND, 30 * MILLISECOND]) == {"outliers"}
+    assert codes(steady, timer_ns=100_000) == {"shorter-than-timer"}
+    assert codes(steady, load=3.0) == {"machine-loaded"}
