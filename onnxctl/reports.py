@@ -211,6 +211,31 @@ class CostReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LiveTensor:
+    """A tensor that is held at the peak."""
+
+    name: str
+    byte_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryReport:
+    """Peak activation memory, at which node, and what is held there (the largest); inputs and weights not included.
+
+    peak_bytes is None where symbols still need a size, or the sizes of unknown_count values depend on the data.
+    """
+
+    dims: tuple[tuple[str, int], ...]
+    peak_bytes: int | None
+    peak_node: str
+    live: tuple[LiveTensor, ...]
+    input_bytes: int | None
+    output_bytes: int | None
+    symbols: tuple[str, ...]
+    unknown_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSummary:
     """What `onnxctl inspect` saw; node_count includes subgraphs and function bodies, top_node_count does not."""
 

@@ -126,6 +126,11 @@ class Graph:
         self._refresh_holders()
         return name in self._output_set or bool(self._consumers.get(name))
 
+    def reads(self, node: NodeProto) -> tuple[str, ...]:
+        """Every value of this scope or an outer one that the node reads, its subgraphs' reads included; "" for none."""
+        self._refresh_holders()
+        return self._reads[id(node)]
+
     def only_consumer(self, name: str) -> NodeProto | None:
         """The one node that reads the value, once, directly and as nothing else; None where it is also an output."""
         readers = self.consumers(name)
@@ -247,7 +252,11 @@ class Graph:
         attributes: Mapping[str, Any] | None = None,
     ) -> NodeProto:
         """A new node in front of another. Attribute values as `onnx.helper.make_attribute` takes them."""
-        node: NodeProto = self.proto.node.add(op_type=op_type, name=name, domain=domain, input=inputs, output=outputs)
+        node: NodeProto = self.proto.node.add(op_type=op_type, input=inputs, output=outputs)
+        if name:
+            node.name = name
+        if domain:
+            node.domain = domain
         for key, value in (attributes or {}).items():
             node.attribute.append(onnx.helper.make_attribute(key, value))
         place, _ = self._positions[id(before)]
@@ -543,17 +552,33 @@ def _has_shape(kind: TypeProto) -> bool:
     return not kind.HasField("tensor_type") or kind.tensor_type.HasField("shape")
 
 
+_UNKNOWN_SYMBOL = "unk__"
+"""How shape inference names the sizes that it does not know."""
+
+
 def _sharper(stated: TypeProto, inferred: TypeProto | None) -> TypeProto:
-    """The stated type, with sizes that only inference knows filled in."""
+    """The stated type with what inference knows: sizes, and symbols of the model's inputs, which say more.
+
+    Where they contradict each other inference is right: it starts from the inputs.
+    """
     if inferred is None or not stated.HasField("tensor_type") or not inferred.HasField("tensor_type"):
         return stated
     mine, theirs = stated.tensor_type.shape.dim, inferred.tensor_type.shape.dim
-    pairs = list(zip(mine, theirs, strict=False)) if len(mine) == len(theirs) else []
-    if not any(known.HasField("dim_value") and not dim.HasField("dim_value") for dim, known in pairs):
+    if not inferred.tensor_type.HasField("shape"):
+        return stated
+    if len(mine) != len(theirs):
+        return inferred
+    better = [
+        known.HasField("dim_value")
+        or (known.HasField("dim_param") and not known.dim_param.startswith(_UNKNOWN_SYMBOL))
+        or (known.HasField("dim_param") and not dim.WhichOneof("value"))
+        for dim, known in zip(mine, theirs, strict=True)
+    ]
+    if not any(better):
         return stated
     merged = TypeProto()
     merged.CopyFrom(stated)
-    for dim, (_, known) in zip(merged.tensor_type.shape.dim, pairs, strict=True):
-        if known.HasField("dim_value") and not dim.HasField("dim_value"):
-            dim.dim_value = known.dim_value
+    for dim, known, is_better in zip(merged.tensor_type.shape.dim, theirs, better, strict=True):
+        if is_better:
+            dim.CopyFrom(known)
     return merged
