@@ -36,7 +36,8 @@ class Window:
         padding = 0 if self.auto_pad == "VALID" else self.padding[axis]
         span = size + padding - ((kernel - 1) * self.dilations[axis] + 1)
         if not ceil_mode:
-            return span // stride + 1
+            # onnx and onnxruntime divide towards zero: an input smaller than its window still gives one output
+            return -(-span // stride) + 1 if isinstance(span, int) and span < 0 else span // stride + 1
         count = ceil_divide(span, stride) + 1
         if self.auto_pad != "NOTSET":
             return count
