@@ -15,7 +15,8 @@ def test_a_false_type_of_a_value_in_between_is_not_believed(optimize: Optimizer)
     """The batch size of the input was made dynamic, and the types of values in between were forgotten."""
     optimized = optimize(
         HEAD
-        + """agraph (float[n, 4] x) => (int64[2] s, float[m, 4] y) <float[2, 4] a, float[2, 4] b> {
+        + """agraph (float[n, 4] x) => (int64[2] s, float[2, 4] y)
+            <float[2, 4] a, float[2, 4] b, float[9] unused = {1, 2, 3, 4, 5, 6, 7, 8, 9}> {
             a = Abs(x)
             b = Neg(a)
             s = Shape(b)
