@@ -1,77 +1,45 @@
-"""What the ONNX specification asks of a node: its operator's inputs, outputs and attributes, from onnx's own schemas.
-
-Schemas are dear to ask for, so each operator is asked for once and boiled down to an `OperatorRule`.
-"""
+"""Nodes against the rules of their operators: how many inputs and outputs, and which attributes of which type."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 import onnx.defs
-from onnx import AttributeProto, NodeProto, TensorProto
+from onnx import AttributeProto, NodeProto
 
 from onnxctl.analysis.attributes import VALUE_FIELDS, type_of_value, value_fields
+from onnxctl.analysis.operator_table import (
+    ONNX_DOMAINS,
+    UNBOUNDED,
+    OperatorRule,
+    newest_version,
+    rule_in_table,
+    rule_of_schema,
+)
 from onnxctl.analysis.scopes import as_text
 from onnxctl.errors import InvalidModel
 
 NEWEST_OPSETS = {"": onnx.defs.onnx_opset_version(), "ai.onnx.ml": onnx.defs.onnx_ml_opset_version()}
 """The newest operator set the installed onnx knows, by domain."""
 
-ONNX_DOMAINS = frozenset({"", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview", "ai.onnx.preview.training"})
-"""The domains whose operators the specification itself defines; "" also goes by the name ai.onnx."""
-
 RUNTIME_DOMAINS = frozenset({"com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"})
 """The domains of onnxruntime's own operators."""
 
-_UNBOUNDED = 2**31 - 1
-
-_TENSOR_TYPES = {
-    f"tensor({name.lower()})": number
-    for name, number in TensorProto.DataType.items()
-    if number != TensorProto.UNDEFINED
-}
-
-_ATTRIBUTE_TYPES: dict[onnx.defs.OpSchema.AttrType, int] = {
-    getattr(onnx.defs.OpSchema.AttrType, name): number
-    for name, number in AttributeProto.AttributeType.items()
-    if name != "UNDEFINED"
-}
-
 _LIST_FIELDS = frozenset({"floats", "ints", "strings", "tensors", "graphs", "sparse_tensors", "type_protos"})
-_SUBGRAPHS = frozenset({AttributeProto.GRAPH, AttributeProto.GRAPHS})
 _TYPE_NAMES: dict[int, str] = {number: name.lower() for name, number in AttributeProto.AttributeType.items()}
 
 
-class OperatorRule(NamedTuple):
-    """One operator at one opset. required_inputs and required_outputs are positions that may not be left empty.
+class OperatorRules:
+    """The rules for the nodes of a graph or function body; opsets are its imports, "" standing for ai.onnx.
 
-    output_types has for each output its element type where that is fixed, or -1 - position of an input of the same
-    type, or 0 where it depends on more than that; the last entry goes for all further outputs.
+    table is the text of `operator_table`.
     """
 
-    op_type: str
-    since_version: int
-    least_inputs: int
-    most_inputs: int
-    least_outputs: int
-    most_outputs: int
-    required_inputs: tuple[int, ...]
-    required_outputs: tuple[int, ...]
-    attributes: dict[str, int]
-    required_attributes: frozenset[str]
-    has_subgraphs: bool
-    output_types: tuple[int, ...]
-    deprecated: bool
-
-
-class OperatorRules:
-    """The rules for the nodes of a graph or function body; opsets are its imports, "" standing for ai.onnx."""
-
-    def __init__(self, opsets: Mapping[str, int], ir_version: int, *, in_function: bool = False) -> None:
+    def __init__(self, table: str, opsets: Mapping[str, int], ir_version: int, *, in_function: bool = False) -> None:
         self.opsets = opsets
         self.ir_version = ir_version
         self.in_function = in_function
+        self._table = table
         self._known: dict[tuple[str, str], OperatorRule | None] = {}
 
     def rule(self, domain: str, op_type: str) -> OperatorRule | None:
@@ -83,14 +51,17 @@ class OperatorRules:
 
     def is_too_new(self, domain: str) -> bool:
         """Whether the imported version of the domain is newer than the installed onnx knows."""
-        return self.opsets.get(domain, 0) > NEWEST_OPSETS.get(domain, _UNBOUNDED)
+        return self.opsets.get(domain, 0) > NEWEST_OPSETS.get(domain, UNBOUNDED)
 
     def _look_up(self, domain: str, op_type: str) -> OperatorRule | None:
         version = self.opsets.get(domain, 0)
-        if domain not in ONNX_DOMAINS or not 0 < version < _UNBOUNDED or self.is_too_new(domain):
+        if domain not in ONNX_DOMAINS or not 0 < version < UNBOUNDED or self.is_too_new(domain):
             return None
+        name = as_text(op_type)
+        if version <= newest_version(self._table, domain):
+            return rule_in_table(self._table, domain, name, version)
         try:
-            return _rule(onnx.defs.get_schema(as_text(op_type), version, domain))
+            return rule_of_schema(onnx.defs.get_schema(name, version, domain))
         except (onnx.defs.SchemaError, UnicodeEncodeError):
             return None
 
@@ -167,46 +138,4 @@ def _check_arity(node: NodeProto, rule: OperatorRule) -> None:
 def _range(least: int, most: int) -> str:
     if least == most:
         return str(least)
-    return f"{least} or more" if most >= _UNBOUNDED else f"{least} to {most}"
-
-
-# ---------------------------------------------------------------- from onnx's schemas
-
-
-def _rule(schema: onnx.defs.OpSchema) -> OperatorRule:
-    single = onnx.defs.OpSchema.FormalParameterOption.Single
-    attributes = schema.attributes
-    return OperatorRule(
-        op_type=schema.name,
-        since_version=schema.since_version,
-        least_inputs=schema.min_input,
-        most_inputs=schema.max_input,
-        least_outputs=schema.min_output,
-        most_outputs=schema.max_output,
-        required_inputs=tuple(i for i, each in enumerate(schema.inputs) if each.option == single),
-        required_outputs=tuple(i for i, each in enumerate(schema.outputs) if each.option == single),
-        attributes={name: _ATTRIBUTE_TYPES[each.type] for name, each in attributes.items()},
-        required_attributes=frozenset(name for name, each in attributes.items() if each.required),
-        has_subgraphs=any(_ATTRIBUTE_TYPES[each.type] in _SUBGRAPHS for each in attributes.values()),
-        output_types=_output_types(schema),
-        deprecated=schema.deprecated,
-    )
-
-
-def _output_types(schema: onnx.defs.OpSchema) -> tuple[int, ...]:
-    fixed = {
-        each.type_param_str: _TENSOR_TYPES.get(each.allowed_type_strs[0], 0)
-        for each in schema.type_constraints
-        if len(each.allowed_type_strs) == 1
-    }
-    same: dict[str, int] = {}
-    for position, each in enumerate(schema.inputs):
-        if each.is_homogeneous:
-            same.setdefault(each.type_str, -position - 1)
-    found = []
-    for each in schema.outputs:
-        kind = each.type_str
-        found.append(
-            _TENSOR_TYPES.get(kind, 0) or fixed.get(kind, 0) or (same.get(kind, 0) if each.is_homogeneous else 0)
-        )
-    return tuple(found) or (0,)
+    return f"{least} or more" if most >= UNBOUNDED else f"{least} to {most}"

@@ -14,6 +14,7 @@ import onnx
 from onnx import GraphProto, ModelProto, OperatorSetIdProto, TensorProto, ValueInfoProto
 
 from onnxctl.analysis.functions import callees_first, expanded_node_counts, function_key, in_words, keys_of_functions
+from onnxctl.analysis.operator_table import read_table
 from onnxctl.analysis.operators import NEWEST_OPSETS, OperatorRules
 from onnxctl.analysis.scopes import as_text, function_path
 from onnxctl.analysis.storage import check_storage, require_storage
@@ -77,16 +78,18 @@ def _checked(model: Model) -> _Checked:
     opsets = _opsets(proto)
     findings += _new_opsets(opsets)
     keys = keys_of_functions(proto)
-    wirings = [Wiring(OperatorRules(opsets, proto.ir_version), keys)]
+    table = read_table()
+    rules = OperatorRules(table, opsets, proto.ir_version)
+    wirings = [Wiring(rules, keys)]
     wirings[0].check("", proto.graph)
     calls: dict[FunctionKey, Counter[FunctionKey]] = {}
     node_counts: dict[FunctionKey, int] = {}
     for function in proto.functions:
         key = function_key(function)
         imported = _merged_opsets(function.opset_import, f"function {as_text(function.name)!r}")
-        wiring = Wiring(OperatorRules(imported, proto.ir_version, in_function=True), keys)
+        wiring = Wiring(OperatorRules(table, imported, proto.ir_version, in_function=True), keys)
         wiring.check(function_path(function), function)
-        findings += _shadowing(key, opsets)
+        findings += _shadowing(key, rules)
         calls[key], node_counts[key] = wiring.calls, len(function.node)
         wirings.append(wiring)
     expanded = expanded_node_counts(calls, node_counts, callees_first(calls))
@@ -176,9 +179,9 @@ def _new_opsets(opsets: Mapping[str, int]) -> Iterator[Finding]:
             )
 
 
-def _shadowing(key: FunctionKey, opsets: Mapping[str, int]) -> Iterator[Finding]:
+def _shadowing(key: FunctionKey, rules: OperatorRules) -> Iterator[Finding]:
     domain, name, _ = key
-    if OperatorRules(opsets, 0).rule(domain, name) is not None:
+    if rules.rule(domain, name) is not None:
         yield Finding(
             code="function-shadows-operator",
             severity="warning",

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from onnx import FunctionProto, GraphProto, NodeProto, ValueInfoProto
 
-from onnxctl.analysis.operators import ONNX_DOMAINS, RUNTIME_DOMAINS, OperatorRule, OperatorRules
+from onnxctl.analysis.operator_table import ONNX_DOMAINS, OperatorRule
+from onnxctl.analysis.operators import RUNTIME_DOMAINS, OperatorRules
 from onnxctl.analysis.scopes import GRAPH, GRAPHS, as_text, attribute_graphs, node_label
 from onnxctl.errors import InvalidModel
 from onnxctl.model.tensors import dtype_name
