@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
 
-from onnxctl.errors import CorruptModel, InvalidModel, ModelError, UnreadableFile, UnsafePath
+from onnxctl.errors import CorruptModel, InvalidModel, ModelError, OnnxctlError, UnreadableFile, UnsafePath
 from onnxctl.model import sniff, wire
 from onnxctl.model.files import DataFile, FileSource, check_location, model_folders, open_regular, source_of
 from onnxctl.model.tensors import DTYPES, Array, Payload, Tensor, raw_byte_count
@@ -87,7 +87,7 @@ class Model:
 def model_file(path: str) -> Iterator[str]:
     """The path as it is; for "-" that of a temporary file, in a folder of its own, with what standard input holds.
 
-    Raises UnreadableFile where standard input is a terminal.
+    Errors raised inside name "<stdin>" and not the temporary file. Raises UnreadableFile where standard input is a terminal.
     """
     if path != STANDARD_INPUT:
         yield path
@@ -98,7 +98,10 @@ def model_file(path: str) -> Iterator[str]:
         spooled = os.path.join(folder, "stdin.onnx")
         with open(spooled, "xb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
-        yield spooled
+        try:
+            yield spooled
+        except OnnxctlError as error:  # nobody knows the temporary file by its name
+            raise type(error)(error.message.replace(spooled, "<stdin>"), hint=error.hint) from error
 
 
 def open_model(path: str) -> Model:

@@ -163,3 +163,9 @@ def test_standard_input_goes_through_a_folder_of_its_own(monkeypatch: pytest.Mon
         assert os.listdir(os.path.dirname(path)) == ["stdin.onnx"]
         assert open_model(path).proto == onnx.ModelProto.FromString(data)
     assert not os.path.exists(os.path.dirname(path))
+
+
+def test_errors_of_standard_input_do_not_name_the_temporary_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"no model")))
+    with pytest.raises(NotOnnx, match="<stdin>: this is text"), model_file("-") as path:
+        open_model(path)
