@@ -14,9 +14,13 @@ from dataclasses import dataclass
 import onnx
 from onnx import FunctionProto, ModelProto, NodeProto, TensorProto
 
+from onnxctl.model.dimensions import Dimension, Expression
 from onnxctl.model.graph import Graph, ModelGraphs, is_standard
 from onnxctl.model.loading import Model
+from onnxctl.model.propagation import Fact, Propagation
+from onnxctl.model.propagation.facts import UNKNOWN
 from onnxctl.model.saving import saved_bytes
+from onnxctl.model.shapes import sharpen_types
 from onnxctl.passes import effects
 from onnxctl.passes.effects import function_key, functions_with, pinned_names
 from onnxctl.reports import Refusal
@@ -60,6 +64,7 @@ class Context:
         self.evaluate = evaluate
         self.infer_shapes = infer_shapes
         self.checkpoint = checkpoint
+        self.found: Propagation | None = None
         self.room_bytes: int = 0
         self.not_evaluable: dict[str, str] = {}
         self._bytes_at_start = saved_bytes(graphs.model)
@@ -90,6 +95,22 @@ class Context:
             return False
         self.room_bytes -= added_bytes - freed_bytes
         return True
+
+    def learn_shapes(self) -> None:
+        """Find the symbolic shapes and shape-like contents of every value anew: see `sharpen_types`."""
+        self.found = sharpen_types(self.graphs)
+
+    def fact(self, graph: Graph, name: str) -> Fact:
+        """What was known of the value when the round began, symbolic shape and contents."""
+        facts = self.found.of(graph) if self.found is not None else None
+        return UNKNOWN if facts is None else facts.fact(name)
+
+    def integers(self, graph: Graph, name: str) -> list[Dimension] | None:
+        """The contents of a small integer tensor, where all are known, if only symbolically."""
+        values = self.fact(graph, name).values
+        if values is None or not all(isinstance(each, int | Expression) for each in values):
+            return None
+        return [each for each in values if isinstance(each, int | Expression)]
 
     def begin(self, pass_name: str) -> None:
         """A pass starts over: what it refused before no longer counts."""
@@ -145,6 +166,22 @@ def in_function(graph: Graph) -> bool:
 def input_name(node: NodeProto, index: int) -> str:
     """The node's input number `index`, "" where it is left out."""
     return node.input[index] if index < len(node.input) else ""
+
+
+def freed_bytes(graph: Graph, name: str, reader: NodeProto) -> int:
+    """The bytes of the nodes of this scope that nobody needs once the node no longer reads the value."""
+    going: dict[int, NodeProto] = {id(reader): reader}
+    waiting, freed = [name], 0
+    while waiting:
+        value = waiting.pop()
+        maker = graph.producer(value)
+        if maker is None or id(maker) in going or any(map(graph.is_output, maker.output)):
+            continue
+        if all(id(each) in going for made in maker.output for each in graph.consumers(made)):
+            going[id(maker)] = maker
+            freed += maker.ByteSize()
+            waiting += filter(None, maker.input)
+    return freed
 
 
 def same_type(graph: Graph, first: str, second: str) -> bool:

@@ -74,7 +74,7 @@ def _add(
     if sizes is not None and graph.opset() < _FIRST_OPSET_WITH_SIZES_AS_INPUT:
         attributes["split"] = sizes
     elif sizes is not None:
-        inputs = [*inputs, add_integers(graph, sizes, near=f"{before.output[0]}_sizes", before=before)]
+        inputs = [*inputs, add_integers(graph, sizes, near="sizes", before=before)]
     graph.add_node(op_type, inputs, outputs, before=before, name=before.name, attributes=attributes)
 
 

@@ -42,6 +42,7 @@ def optimize_graphs(
         if rounds and context.infer_shapes is not None:
             context.infer_shapes(graphs)
             idle_since.clear()
+        context.learn_shapes()
         context.measure_room()
         rounds += 1
         for each in chosen:

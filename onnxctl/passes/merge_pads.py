@@ -93,7 +93,7 @@ def _set_pads(graph: Graph, node: NodeProto, pads: list[int]) -> None:
     if graph.opset() < _FIRST_OPSET_WITH_PADS_AS_INPUT:
         _set_attribute(node, "pads", pads)
         return
-    name = add_integers(graph, pads, near=f"{node.output[0]}_pads", before=node)
+    name = add_integers(graph, pads, near="pads", before=node)
     graph.set_inputs(node, [node.input[0], name, *node.input[2:3]])
 
 

@@ -39,11 +39,11 @@ def merge_pieces(graph: Graph, context: Context) -> int:
             found += bypass(graph, context, node, whole)
             continue
         freed = [graph.producer(name) for name in set(node.input) if _is_only_for(graph, name, node)]
-        room = context.room_bytes + sum(each.ByteSize() for each in [*freed, node] if each is not None)
-        if not freed or _BYTES_PER_POSITION * len(positions) > room:
+        freed_bytes = sum(each.ByteSize() for each in [*freed, node] if each is not None)
+        if not freed or not context.afford(_BYTES_PER_POSITION * len(positions) + node.ByteSize(), freed_bytes):
             context.skip(node, "a list of positions would be larger than what it replaces")
             continue
-        indices = add_integers(graph, positions, near=f"{node.output[0]}_positions", before=node)
+        indices = add_integers(graph, positions, near="positions", before=node)
         graph.add_node(
             "Gather", [whole, indices], [node.output[0]], before=node, name=node.name, attributes={"axis": axis}
         )

@@ -65,7 +65,7 @@ def _replace(graph: Graph, first: NodeProto, second: NodeProto) -> bool:
         if graph.opset() < _FIRST_OPSET_WITH_AXES_AS_INPUT:
             inputs, attributes = [source], {"axes": axes}
         else:
-            inputs, attributes = [source, add_integers(graph, axes, near=f"{result}_axes", before=second)], {}
+            inputs, attributes = [source, add_integers(graph, axes, near="axes", before=second)], {}
         graph.add_node(second.op_type, inputs, [result], before=second, name=second.name, attributes=attributes)
         return True
     shape = _target(graph, first, second)
@@ -109,7 +109,7 @@ def _target(graph: Graph, first: NodeProto, second: NodeProto) -> str | None:
             return second.input[1]
     if wanted is None:
         return None
-    return add_integers(graph, wanted, near=f"{second.output[0]}_shape", before=second)
+    return add_integers(graph, wanted, near="shape", before=second)
 
 
 def _keeps_order(graph: Graph, node: NodeProto) -> bool:

@@ -57,7 +57,7 @@ def _replace(graph: Graph, node: NodeProto, axis: int, shares: list[tuple[range,
     if graph.opset() < _FIRST_OPSET_WITH_SIZES_AS_INPUT:
         attributes["split"] = sizes  # type: ignore[assignment]
     else:
-        inputs.append(add_integers(graph, sizes, near=f"{outputs[0]}_sizes", before=node))
+        inputs.append(add_integers(graph, sizes, near="sizes", before=node))
     graph.add_node("Split", inputs, outputs, before=node, name=node.name, attributes=attributes)
     for _, piece in shares:
         graph.remove(piece)

@@ -28,7 +28,9 @@ from onnxctl.passes.merge_slices import merge_slices
 from onnxctl.passes.merge_slices_into_split import merge_slices_into_split
 from onnxctl.passes.merge_transposes import merge_transposes
 from onnxctl.passes.remove_unused import remove_unused
+from onnxctl.passes.simplify_shape_arithmetic import simplify_shape_arithmetic
 from onnxctl.passes.share_initializers import share_initializers
+from onnxctl.passes.share_sizes import share_sizes
 
 PIPELINE: tuple[Pass, ...] = (
     Pass("lift_constants", lift_constants, "turn Constant nodes into initializers"),
@@ -36,6 +38,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("eliminate_identity", eliminate_identity, "remove Identity and operators of one input that hand it on"),
     Pass("eliminate_dropout", eliminate_dropout, "remove Dropout at inference"),
     Pass("fold_shapes", fold_shapes, "replace Shape, Size and what is picked of them by known sizes"),
+    Pass("simplify_shape_arithmetic", simplify_shape_arithmetic, "write down what computed shapes come to"),
     Pass("fold_constants", fold_constants, "compute what depends on constants only"),
     Pass("eliminate_cast", eliminate_cast, "remove Cast to the type a value has"),
     Pass("eliminate_reshape", eliminate_reshape, "remove Reshape, Expand, ... to the shape a tensor has"),
@@ -55,6 +58,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("merge_slices", merge_slices, "slice once"),
     Pass("merge_pieces", merge_pieces, "replace Concat of one tensor's pieces by the tensor or one Gather"),
     Pass("merge_slices_into_split", merge_slices_into_split, "split once where every part is sliced out"),
+    Pass("share_sizes", share_sizes, "compute each size of a dynamic shape once"),
     Pass("share_initializers", share_initializers, "keep one of several initializers of equal content"),
     Pass("eliminate_common_subexpressions", eliminate_common_subexpressions, "compute equal expressions once"),
 )

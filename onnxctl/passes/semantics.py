@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import NodeProto
 
+from onnxctl.model.dimensions import Expression
 from onnxctl.model.graph import Graph, attribute
 from onnxctl.passes.base import define_constant, input_name
 
@@ -19,8 +20,8 @@ _LEAST_INTEGER = -(2**63)
 _END_OF_ALL = 2**31 - 1
 _FIRST_OPSET_WITH_BOUNDS_AS_INPUTS = 10
 
-Shape = tuple[int | str | None, ...]
-"""Sizes, symbols, and None where nothing is known."""
+Shape = tuple[int | str | Expression | None, ...]
+"""Sizes, symbols (as text or as expressions, not mixed), and None where nothing is known."""
 
 
 def rank_of(graph: Graph, name: str) -> int | None:
@@ -198,7 +199,7 @@ def add_slice(graph: Graph, source: str, result: str, cuts: Mapping[int, Cut], *
         return graph.add_node("Slice", [source], [result], before=before, name=before.name, attributes=attributes)
     steps = [cuts[axis].step for axis in axes]
     lists = [*bounds, axes, *([steps] if steps != [1] * len(steps) else [])]
-    names = [add_integers(graph, values, near=f"{result}_bounds", before=before) for values in lists]
+    names = [add_integers(graph, values, near="bounds", before=before) for values in lists]
     return graph.add_node("Slice", [source, *names], [result], before=before, name=before.name)
 
 
