@@ -29,7 +29,7 @@ _MEMORY = re.compile(
     r"byte limit for|exceeds the supported maximum of \d+ bytes",
     re.I,
 )
-_NO_KERNEL = re.compile(r"Could not find an implementation for|not currently registered or supported|NOT_IMPLEMENTED")
+_NO_KERNEL = re.compile(r"Could not find an implementation for|not currently registered or supported")
 _UNKNOWN_OPERATOR = re.compile(r"No Op registered for|is not a registered function/op|No schema registered")
 _TOO_NEW = re.compile(r"Unsupported model IR version|Current official support for domain|is under development")
 _OUTSIDE = re.compile(r"escapes model directory|[Aa]bsolute path not allowed")
@@ -97,6 +97,8 @@ def load_failure(error: BaseException, path: str, provider: str) -> OnnxctlError
             f"{path}: onnxruntime has no kernel for the model on {provider}: {text}",
             hint="" if provider == "cpu" else "try --provider cpu",
         )
+    if "NOT_IMPLEMENTED" in raw:
+        return UnsupportedModel(f"{path}: onnxruntime does not support this model: {text}")
     if type(error).__name__ == "InvalidProtobuf":
         return CorruptModel(f"{path}: onnxruntime can't parse it: {text}")
     if provider != "cpu" and "Load model from" not in raw:  # the graph itself was accepted

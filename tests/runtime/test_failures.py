@@ -67,6 +67,7 @@ class InvalidGraph(Exception):
         (RuntimeError("Exception during initialization: std::bad_alloc"), ResourceLimit),
         (RuntimeError("External data path escapes model directory."), UnsafePath),
         (RuntimeError('External data path does not exist: "w.bin"'), UnreadableFile),
+        (RuntimeError("[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : call depth 101 exceeds 100."), UnsupportedModel),
         (MemoryError(), ResourceLimit),
     ],
 )
