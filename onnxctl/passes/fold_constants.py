@@ -35,7 +35,10 @@ MAXIMUM_RESULT_BYTES = 16 << 20
 """No constant larger than this is made, not even in between."""
 
 MAXIMUM_OPERAND_BYTES = 64 << 20
-"""No constant larger than this is read to compute another, and no batch reads more."""
+"""No constant larger than this is read to compute another."""
+
+BATCH_BYTES = 16 << 20
+"""What is computed at once reads and makes no more, unless by one node: this bounds the memory that folding takes."""
 
 LARGE_WEIGHT_BYTES = 4096
 """A weight from this size on is not turned into a second copy of itself."""
@@ -67,7 +70,7 @@ def fold_constants(graph: Graph, context: Context) -> int:
         region = _find_region(graph, context, constants)
         if not _limit_growth(graph, context, region):
             break
-        found += _fold(graph, context, _batch(region))
+        found += _fold(graph, context, _batch(graph, region))
         constants = {name: tensor for name, tensor in constants.items() if tensor is not None}
     return found
 
@@ -228,8 +231,8 @@ def _take_out(region: _Region, keys: Collection[int]) -> None:
 # ---------------------------------------------------------------- folding
 
 
-def _batch(region: _Region) -> list[NodeProto]:
-    """The first nodes of the region that together read no more than MAXIMUM_OPERAND_BYTES."""
+def _batch(graph: Graph, region: _Region) -> list[NodeProto]:
+    """The first nodes of the region that together read and make no more than BATCH_BYTES."""
     chosen: list[NodeProto] = []
     counted, total = set[str](), 0
     for node in region.nodes.values():
@@ -237,7 +240,8 @@ def _batch(region: _Region) -> list[NodeProto]:
             if name in region.operands and name not in counted:
                 counted.add(name)
                 total += region.operands[name].byte_count
-        if chosen and total > MAXIMUM_OPERAND_BYTES:
+        total += sum(_bytes(graph, name, region.extents[name]) for name in node.output if name)
+        if chosen and total > BATCH_BYTES:
             break
         chosen.append(node)
     return chosen
