@@ -17,16 +17,23 @@ from onnxctl.passes.eliminate_slice import eliminate_slice
 from onnxctl.passes.eliminate_transpose import eliminate_transpose
 from onnxctl.passes.eliminate_zero_states import eliminate_zero_states
 from onnxctl.passes.fold_constants import fold_constants
+from onnxctl.passes.fold_scalars_into_weights import fold_scalars_into_weights
 from onnxctl.passes.fold_shapes import fold_shapes
+from onnxctl.passes.fuse_batch_normalization import fuse_batch_normalization
+from onnxctl.passes.fuse_channel_arithmetic import fuse_channel_arithmetic
+from onnxctl.passes.fuse_gelu import fuse_gelu
+from onnxctl.passes.fuse_matmul_add import fuse_matmul_add
 from onnxctl.passes.lift_constants import lift_constants
 from onnxctl.passes.merge_casts import merge_casts
 from onnxctl.passes.merge_clips import merge_clips
 from onnxctl.passes.merge_pads import merge_pads
+from onnxctl.passes.merge_parallel_matmuls import merge_parallel_matmuls
 from onnxctl.passes.merge_pieces import merge_pieces
 from onnxctl.passes.merge_reshapes import merge_reshapes
 from onnxctl.passes.merge_slices import merge_slices
 from onnxctl.passes.merge_slices_into_split import merge_slices_into_split
 from onnxctl.passes.merge_transposes import merge_transposes
+from onnxctl.passes.move_splits import move_splits
 from onnxctl.passes.remove_unused import remove_unused
 from onnxctl.passes.simplify_shape_arithmetic import simplify_shape_arithmetic
 from onnxctl.passes.share_initializers import share_initializers
@@ -39,6 +46,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("eliminate_dropout", eliminate_dropout, "remove Dropout at inference"),
     Pass("fold_shapes", fold_shapes, "replace Shape, Size and what is picked of them by known sizes"),
     Pass("simplify_shape_arithmetic", simplify_shape_arithmetic, "write down what computed shapes come to"),
+    Pass("fold_layouts", fold_layouts, "store weights in the shape and order they are read in"),
     Pass("fold_constants", fold_constants, "compute what depends on constants only"),
     Pass("eliminate_cast", eliminate_cast, "remove Cast to the type a value has"),
     Pass("eliminate_reshape", eliminate_reshape, "remove Reshape, Expand, ... to the shape a tensor has"),
@@ -58,6 +66,13 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("merge_slices", merge_slices, "slice once"),
     Pass("merge_pieces", merge_pieces, "replace Concat of one tensor's pieces by the tensor or one Gather"),
     Pass("merge_slices_into_split", merge_slices_into_split, "split once where every part is sliced out"),
+    Pass("fuse_gelu", fuse_gelu, "make one Gelu of its erf or tanh form", exact=False),
+    Pass("fuse_batch_normalization", fuse_batch_normalization, "take BatchNormalization into weights", exact=False),
+    Pass("fuse_channel_arithmetic", fuse_channel_arithmetic, "take channel arithmetic into weights", exact=False),
+    Pass("fold_scalars_into_weights", fold_scalars_into_weights, "take scalars into weights far before", exact=False),
+    Pass("fuse_matmul_add", fuse_matmul_add, "make one Gemm of MatMul and Add; take Transpose into it", exact=False),
+    Pass("merge_parallel_matmuls", merge_parallel_matmuls, "multiply a tensor by several weights at once", exact=False),
+    Pass("move_splits", move_splits, "reshape and transpose before a Split, not each part behind it"),
     Pass("share_sizes", share_sizes, "compute each size of a dynamic shape once"),
     Pass("share_initializers", share_initializers, "keep one of several initializers of equal content"),
     Pass("eliminate_common_subexpressions", eliminate_common_subexpressions, "compute equal expressions once"),

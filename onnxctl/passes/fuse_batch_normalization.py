@@ -1,0 +1,76 @@
+"""Take BatchNormalization into the weights of the Conv, ConvTranspose, Gemm or MatMul before it.
+
+At inference y = (x - mean) / sqrt(var + epsilon) * scale + B is x * s + t for each channel, with
+s = scale / sqrt(var + epsilon) and t = B - mean * s (ONNX operator documentation, BatchNormalization 7 on). The node
+before takes both in (see `linear`). Weights are rounded once more: about one unit in the last place of each.
+
+A MatMul of rank 2 becomes a Gemm where t is not 0. Left alone: training mode and the outputs that only training has,
+statistics that are computed, `spatial = 0` (opset 7), weights that others read (a second copy would make the model
+larger), and a Conv whose result others read too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import NodeProto
+
+from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.tensors import Array
+from onnxctl.passes.base import Context, bypass, standard_nodes
+from onnxctl.passes.linear import LINEAR_OPERATORS, linear_of, take_in
+from onnxctl.passes.pattern import is_private, maker
+from onnxctl.passes.weights import float_values
+
+_FIRST_OPSET = 7
+"""Before, `is_test` was an attribute that said whether the node trains."""
+
+
+def fuse_batch_normalization(graph: Graph, context: Context) -> int:
+    """Let weights do what BatchNormalization does; returns how many such nodes went."""
+    if graph.opset() < _FIRST_OPSET:
+        return 0
+    found = 0
+    for node in standard_nodes(graph, "BatchNormalization"):
+        before = maker(graph, node.input[0], *LINEAR_OPERATORS)
+        if before is not None:
+            found += _fuse(graph, context, node, before)
+    return found
+
+
+def _fuse(graph: Graph, context: Context, node: NodeProto, before: NodeProto) -> bool:
+    if attribute(node, "training_mode", 0) or not attribute(node, "spatial", 1) or any(node.output[1:]):
+        context.skip(node, "is in training mode, or normalizes more than channels")
+        return False
+    linear = linear_of(graph, before)
+    affine = _scale_and_shift(graph, node)
+    if linear is None or affine is None or affine[0].shape != (linear.channels,):
+        context.skip(node, f"its statistics, or the weights of the {before.op_type} before it, are not constant")
+        return False
+    if not is_private(graph, context, [node, before]):
+        context.skip(node, f"the result of the {before.op_type} before it is read elsewhere")
+        return False
+    scale, shift = affine
+    problem = take_in(graph, context, linear, scale, shift, freed_bytes=_freed_bytes(graph, node))
+    if problem:
+        context.skip(node, f"the {before.op_type} before it can't take it in: {problem}")
+        return False
+    return bypass(graph, context, node, before.output[0])
+
+
+def _scale_and_shift(graph: Graph, node: NodeProto) -> tuple[Array, Array] | None:
+    values = [each for name in node.input[1:5] if (each := float_values(graph, name)) is not None]
+    if len(values) != 4 or any(each.ndim != 1 or each.shape != values[0].shape for each in values):
+        return None
+    scale, bias, mean, variance = values
+    variance = variance + attribute(node, "epsilon", 1e-5)
+    if not bool((variance > 0).all()):
+        return None
+    factor = scale / np.sqrt(variance)
+    return factor, bias - mean * factor
+
+
+def _freed_bytes(graph: Graph, node: NodeProto) -> int:
+    """The bytes of the node and of the parameters that nobody else reads."""
+    own = [name for name in node.input[1:5] if name in graph.initializers and graph.only_consumer(name) is node]
+    tensors = [tensor for name in own if (tensor := graph.constant(name)) is not None]
+    return int(node.ByteSize()) + sum(tensor.byte_count + len(tensor.name) for tensor in tensors)

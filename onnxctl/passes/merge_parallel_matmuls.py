@@ -1,0 +1,209 @@
+"""Multiply once where one tensor is multiplied by several constant matrices: query, key and value at a time.
+
+x A, x B, x C = Split(x [A B C]) along the last axis: the columns of a product don't depend on one another. Each product
+may be followed by the addition of a constant bias, one number for each column; the biases are joined likewise, zeros
+standing for one that is missing. MatMul and Gemm, opset 13 on (Split takes its sizes as an input). The weights are
+joined, not copied: the model does not grow. Equal but for the order in which a kernel sums.
+
+Done where it saves nodes: three products, or two with biases, or two whose results are then reshaped or transposed
+alike (see `move_splits`). Left alone: weights that others read, products of different element types.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import NodeProto
+
+from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.tensors import Array, Tensor
+from onnxctl.passes.base import Context, input_name, standard_nodes, takes_initializers
+from onnxctl.passes.pattern import FLOATS
+from onnxctl.passes.semantics import rank_of
+from onnxctl.passes.weights import TENSOR_HEADER_BYTES, float_values, private_weight
+
+_FIRST_OPSET = 13
+_NODE_HEADER_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """One product: its node, its weight, and the name and node of the bias added to it ("" and None for none)."""
+
+    node: NodeProto
+    weight: Tensor
+    columns: int
+    bias: str
+    add: NodeProto | None
+
+    @property
+    def result(self) -> str:
+        return str((self.add or self.node).output[0])
+
+
+def merge_parallel_matmuls(graph: Graph, context: Context) -> int:
+    """Merge products of one tensor with several weights; returns how many nodes that saved."""
+    if graph.opset() < _FIRST_OPSET or not takes_initializers(graph):
+        return 0
+    found = 0
+    for first in standard_nodes(graph, "MatMul", "Gemm"):
+        alike = [node for node in graph.consumers(first.input[0]) if _is_alike(first, node)]
+        if len(alike) < 2 or alike[0] is not first:
+            continue
+        branches = [branch for node in alike if (branch := _branch(graph, context, node)) is not None]
+        branches = [each for each in branches if each.weight.proto.data_type == branches[0].weight.proto.data_type]
+        if len(branches) > 1 and _pays(graph, branches):
+            found += _merge(graph, context, branches)
+    return found
+
+
+def _is_alike(first: NodeProto, node: NodeProto) -> bool:
+    keys = ("alpha", "beta", "transA", "transB")
+    return (
+        node.op_type == first.op_type
+        and node.domain == first.domain
+        and list(node.input[:1]) == list(first.input[:1])
+        and node.input[1] != node.input[0]
+        and all(attribute(node, key) == attribute(first, key) for key in keys)
+    )
+
+
+def _branch(graph: Graph, context: Context, node: NodeProto) -> _Branch | None:
+    weight = private_weight(graph, context, node.input[1], node)
+    if weight is None or len(weight.shape) != 2 or weight.proto.data_type not in FLOATS:
+        if graph.constant(node.input[1]) is not None:
+            context.skip(node, "its weight is read elsewhere, or is no matrix of floats")
+        return None
+    columns = weight.shape[0 if attribute(node, "transB", 0) else 1]
+    if graph.is_output(node.output[0]) or node.output[0] in context.pinned:
+        return None
+    if node.op_type == "Gemm":
+        bias = input_name(node, 2)
+        if bias and (graph.constant(bias) is None or graph.shape_of(bias) != (columns,)):
+            return None
+        return _Branch(node, weight, columns, bias, None)
+    add = graph.only_consumer(node.output[0])
+    if add is None or add.op_type != "Add" or add.domain not in ("", "ai.onnx"):
+        return _Branch(node, weight, columns, "", None)
+    bias = add.input[1] if add.input[0] == node.output[0] else add.input[0]
+    values = float_values(graph, bias)
+    if (
+        values is None
+        or values.shape != (columns,)
+        or graph.is_output(add.output[0])
+        or add.output[0] in context.pinned
+    ):
+        return _Branch(node, weight, columns, "", None)
+    return _Branch(node, weight, columns, bias, add)
+
+
+def _pays(graph: Graph, branches: list[_Branch]) -> bool:
+    adds = sum(branch.add is not None for branch in branches)
+    if len(branches) + adds > 2 + (adds > 0):
+        return True
+    readers = [graph.only_consumer(branch.result) for branch in branches]
+    first = readers[0]
+    return (
+        first is not None
+        and first.op_type in ("Reshape", "Transpose")
+        and all(reader is not None and reader.op_type == first.op_type for reader in readers)
+        and rank_of(graph, branches[0].result) is not None
+    )
+
+
+def _merge(graph: Graph, context: Context, branches: list[_Branch]) -> int:
+    """Put one product, one addition where there are biases, and one Split in the place of the branches."""
+    first = branches[0].node
+    bias = _join_biases(graph, branches)
+    old_nodes = [node for branch in branches for node in (branch.add, branch.node) if node is not None]
+    old_constants = _only_read_by(graph, context, old_nodes)
+    weight, product, sizes = (graph.fresh_name(name) for name in (first.input[1], first.output[0], "split_sizes"))
+    bias_name = graph.fresh_name(f"{weight}_bias") if bias is not None else ""
+    nodes = [onnx.helper.make_node(first.op_type, [first.input[0], weight], [product], name=first.name)]
+    nodes[0].attribute.extend(first.attribute)
+    if bias is not None and first.op_type == "Gemm":
+        nodes[0].input.append(bias_name)
+    elif bias is not None:
+        nodes.append(onnx.helper.make_node("Add", [product, bias_name], [graph.fresh_name(product)]))
+    results = [branch.result for branch in branches]
+    nodes.append(onnx.helper.make_node("Split", [nodes[-1].output[0], sizes], results, axis=-1))
+    added = sum(node.ByteSize() + _NODE_HEADER_BYTES for node in nodes) + 8 * len(branches)
+    added += sum(len(name) + TENSOR_HEADER_BYTES for name in (weight, bias_name, sizes) if name)
+    added += 0 if bias is None else bias.nbytes
+    freed = sum(node.ByteSize() + _NODE_HEADER_BYTES for node in old_nodes) + sum(len(name) + TENSOR_HEADER_BYTES // 2 for name in old_constants)
+    freed += sum(graph.initializers[branch.bias].ByteSize() for branch in branches if branch.bias in old_constants)
+    if not context.afford(added, freed):
+        context.skip(first, "joined weights would make the model larger")
+        return 0
+    _put(graph, weight, _join_weights(branches))
+    if bias is not None:
+        _put(graph, bias_name, bias)
+    _put(graph, sizes, np.array([branch.columns for branch in branches], np.int64))
+    _note_types(graph, branches, [node.output[0] for node in nodes[:-1]])
+    for node in nodes:
+        graph.add_node(
+            node.op_type, node.input, node.output, before=first, name=node.name, attributes=_attributes(node)
+        )
+    for node in old_nodes:
+        graph.remove(node)
+    for name in old_constants:
+        graph.remove_initializer(name)
+    return len(old_nodes) - len(nodes)
+
+
+def _attributes(node: NodeProto) -> dict[str, object]:
+    return {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+
+
+def _note_types(graph: Graph, branches: list[_Branch], names: list[str]) -> None:
+    """The type of the joined results, where that of the single ones is known."""
+    shape = graph.shape_of(branches[0].result)
+    if shape is not None:
+        joined = [*shape[:-1], sum(branch.columns for branch in branches)]
+        kind = onnx.helper.make_tensor_type_proto(branches[0].weight.proto.data_type, joined)
+        graph.inferred.update(dict.fromkeys(names, kind))
+
+
+def _only_read_by(graph: Graph, context: Context, nodes: list[NodeProto]) -> list[str]:
+    """The initializers of this scope that these nodes read and nobody else."""
+    inside = {id(node) for node in nodes}
+    names = dict.fromkeys(name for node in nodes for name in node.input if name in graph.initializers)
+    return [
+        name
+        for name in names
+        if not (graph.is_input(name) or graph.is_output(name) or name in context.pinned)
+        and all(id(reader) in inside for reader in graph.consumers(name))
+    ]
+
+
+def _join_weights(branches: list[_Branch]) -> Array:
+    """The columns of all weights side by side; one weight is read at a time."""
+    axis = 0 if attribute(branches[0].node, "transB", 0) else 1
+    rows = branches[0].weight.shape[1 - axis]
+    total = sum(branch.columns for branch in branches)
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(branches[0].weight.proto.data_type)
+    joined = np.empty((total, rows) if axis == 0 else (rows, total), dtype)
+    start = 0
+    for branch in branches:
+        part = joined[start : start + branch.columns] if axis == 0 else joined[:, start : start + branch.columns]
+        part[...] = branch.weight.numpy()
+        start += branch.columns
+    return joined
+
+
+def _join_biases(graph: Graph, branches: list[_Branch]) -> Array | None:
+    """The biases one after the other, zeros where one is missing; None where all are."""
+    if not any(branch.bias for branch in branches):
+        return None
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(branches[0].weight.proto.data_type)
+    parts = [graph.constant_values(branch.bias, at_most=branch.columns) if branch.bias else None for branch in branches]
+    filled = [
+        np.zeros(branch.columns, dtype) if part is None else part for branch, part in zip(branches, parts, strict=True)
+    ]
+    return np.concatenate(filled)
+
+
+def _put(graph: Graph, name: str, array: Array) -> None:
+    graph.set_initializer(graph.model.new_tensor(name, array))

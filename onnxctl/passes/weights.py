@@ -1,0 +1,85 @@
+"""Weights that fusions change: read one at a time, computed in float64, rounded once, put back under their own name.
+
+Only a weight that one node reads is changed, so that the model never grows by a second copy. float16 and bfloat16
+weights are computed in float64 too and rounded once at the end.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto
+
+from onnxctl.model.graph import Graph
+from onnxctl.model.tensors import Array, Tensor
+from onnxctl.passes.base import Context, takes_initializers
+
+FLOAT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
+
+TENSOR_HEADER_BYTES = 24
+"""What an initializer takes beside its name and values, at most: dims, element type, and the tags of all fields."""
+
+_CHUNK_ELEMENTS = 1 << 20
+
+
+def private_weight(graph: Graph, context: Context, name: str, reader: NodeProto) -> Tensor | None:
+    """The float constant, where it is an initializer of this very scope that only this node reads, once.
+
+    None where a change would be seen elsewhere: by other nodes, the caller, annotations or training.
+    """
+    if name not in graph.initializers or name in context.pinned or graph.only_consumer(name) is not reader:
+        return None
+    tensor = graph.constant(name)
+    return tensor if tensor is not None and tensor.proto.data_type in FLOAT_TYPES else None
+
+
+def float_values(graph: Graph, name: str, *, at_most: int = 1 << 20) -> Array | None:
+    """A float constant of at most so many elements, as float64; None where it is not constant or not finite."""
+    tensor = graph.constant(name) if name else None
+    if tensor is None or tensor.proto.data_type not in FLOAT_TYPES or tensor.element_count > at_most:
+        return None
+    values = tensor.numpy().astype(np.float64)
+    return values if bool(np.isfinite(values).all()) else None
+
+
+def scaled(array: Array, factor: Array) -> Array | None:
+    """array * factor (which broadcasts to it), in the array's dtype; None where a finite element becomes infinite."""
+    result = np.array(array)
+    factors = np.broadcast_to(factor, result.shape)
+    rows = max(1, _CHUNK_ELEMENTS // max(1, result[:1].size)) if result.ndim else 1
+    if not result.ndim:
+        result = (result.astype(np.float64) * factor).astype(array.dtype)
+    with np.errstate(over="ignore"):
+        for start in range(0, len(result) if result.ndim else 0, rows):
+            part = result[start : start + rows].astype(np.float64) * factors[start : start + rows]
+            result[start : start + rows] = part.astype(result.dtype)
+            if np.isfinite(part).all() and not np.isfinite(result[start : start + rows].astype(np.float32)).all():
+                return None
+    return result
+
+
+def put_weight(graph: Graph, name: str, array: Array) -> bool:
+    """Give the initializer these values; False where its shape or type would change and it is a graph input."""
+    old = graph.initializers[name]
+    proto = graph.model.new_tensor(name, array)
+    same = list(old.dims) == list(proto.dims) and old.data_type == proto.data_type
+    if graph.is_input(name) and not same:
+        return False
+    graph.set_initializer(proto)
+    if not same:
+        graph.inferred[name] = onnx.helper.make_tensor_type_proto(proto.data_type, list(proto.dims))
+    return True
+
+
+def add_weight(graph: Graph, context: Context, wanted: str, array: Array, *, freed_bytes: int = 0) -> str:
+    """The name of a new initializer with these values; "" where the scope takes none or the model would grow.
+
+    freed_bytes is what else the rewrite makes superfluous.
+    """
+    if not takes_initializers(graph):
+        return ""
+    name = graph.fresh_name(wanted)
+    if not context.afford(array.nbytes + 2 * len(name) + TENSOR_HEADER_BYTES, freed_bytes):
+        return ""
+    graph.set_initializer(graph.model.new_tensor(name, array))
+    return name
