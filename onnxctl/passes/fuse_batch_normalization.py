@@ -19,7 +19,7 @@ from onnxctl.model.tensors import Array
 from onnxctl.passes.base import Context, bypass, standard_nodes
 from onnxctl.passes.linear import LINEAR_OPERATORS, linear_of, take_in
 from onnxctl.passes.pattern import is_private, maker
-from onnxctl.passes.weights import float_values
+from onnxctl.passes.weights import bytes_with_constants, float_values
 
 _FIRST_OPSET = 7
 """Before, `is_test` was an attribute that said whether the node trains."""
@@ -50,7 +50,7 @@ def _fuse(graph: Graph, context: Context, node: NodeProto, before: NodeProto) ->
         context.skip(node, f"the result of the {before.op_type} before it is read elsewhere")
         return False
     scale, shift = affine
-    problem = take_in(graph, context, linear, scale, shift, freed_bytes=_freed_bytes(graph, node))
+    problem = take_in(graph, context, linear, scale, shift, freed_bytes=bytes_with_constants(graph, node))
     if problem:
         context.skip(node, f"the {before.op_type} before it can't take it in: {problem}")
         return False
@@ -67,10 +67,3 @@ def _scale_and_shift(graph: Graph, node: NodeProto) -> tuple[Array, Array] | Non
         return None
     factor = scale / np.sqrt(variance)
     return factor, bias - mean * factor
-
-
-def _freed_bytes(graph: Graph, node: NodeProto) -> int:
-    """The bytes of the node and of the parameters that nobody else reads."""
-    own = [name for name in node.input[1:5] if name in graph.initializers and graph.only_consumer(name) is node]
-    tensors = [tensor for name in own if (tensor := graph.constant(name)) is not None]
-    return int(node.ByteSize()) + sum(tensor.byte_count + len(tensor.name) for tensor in tensors)

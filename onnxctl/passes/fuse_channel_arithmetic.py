@@ -21,7 +21,7 @@ from onnxctl.passes.base import Context, bypass, standard_nodes
 from onnxctl.passes.linear import LINEAR_OPERATORS, Linear, channel_vector, linear_of, take_in
 from onnxctl.passes.pattern import is_private, maker
 from onnxctl.passes.semantics import rank_of
-from onnxctl.passes.weights import float_values, private_weight, put_weight, scaled
+from onnxctl.passes.weights import bytes_with_constants, float_values, private_weight, put_weight, scaled
 
 _FIRST_OPSET = 7
 
@@ -78,7 +78,7 @@ def _take_in(
     if scale is not None and not np.isfinite(scale).all():
         context.skip(node, "it divides by 0")
         return False
-    problem = take_in(graph, context, linear, scale, shift, freed_bytes=node.ByteSize())
+    problem = take_in(graph, context, linear, scale, shift, freed_bytes=bytes_with_constants(graph, node))
     if problem:
         context.skip(node, f"the {before.op_type} before it can't take it in: {problem}")
         return False

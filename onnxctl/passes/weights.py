@@ -83,3 +83,10 @@ def add_weight(graph: Graph, context: Context, wanted: str, array: Array, *, fre
         return ""
     graph.set_initializer(graph.model.new_tensor(name, array))
     return name
+
+
+def bytes_with_constants(graph: Graph, node: NodeProto) -> int:
+    """The bytes of the node and of the initializers that only it reads: what is freed when it goes."""
+    own = [name for name in node.input if name in graph.initializers and graph.only_consumer(name) is node]
+    tensors = [tensor for name in own if not graph.is_input(name) and (tensor := graph.constant(name)) is not None]
+    return int(node.ByteSize()) + sum(tensor.byte_count + len(tensor.name) for tensor in tensors)
