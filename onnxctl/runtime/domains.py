@@ -493,8 +493,8 @@ def domain_by_name(name: str, dtype: str, shape: Sequence[int], sequence: int) -
     return None
 
 
-def domain_by_type(dtype: str, *, is_image: bool, is_signal: bool, is_quantized: bool) -> Domain:
-    """What the element type suggests where nothing else does."""
+def domain_by_type(dtype: str, *, brightest: float | None, is_signal: bool, is_quantized: bool) -> Domain:
+    """What the element type suggests where nothing else does. brightest is the top of a picture's range, else None."""
     if dtype == "string":
         return Domain(kind="choice", listed=_WORDS, words="words")
     if dtype == "bool":
@@ -502,13 +502,13 @@ def domain_by_type(dtype: str, *, is_image: bool, is_signal: bool, is_quantized:
     if dtype.startswith("complex"):
         return Domain(kind="normal", words="normal, mean 0, deviation 1, both parts")
     if dtype.startswith(("int", "uint")):
-        if is_image or is_quantized:
+        if brightest or is_quantized:
             low, high = _integer_range(dtype)
             return _integers(low, high, f"integers {low}..{high}")
         high = min(9, _integer_range(dtype)[1])
         return _integers(0, high, f"integers 0..{high}")
-    if is_image:
-        return _uniform(0, 1, "uniform 0..1 (image-like)")
+    if brightest:
+        return _uniform(0, brightest, f"uniform 0..{brightest:g} (image-like)")
     if is_signal:
         return _uniform(-1, 1, "uniform -1..1 (signal-like)")
     return Domain(kind="normal", words="normal, mean 0, deviation 1")
@@ -518,6 +518,24 @@ def _integer_range(dtype: str) -> tuple[int, int]:
     """The range of the type, at most that of 8 bits: room for sums of products."""
     bits = min(int(dtype.lstrip("uint")), 8)
     return (0, 2**bits - 1) if dtype.startswith("u") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def brightest_pixel(uses: Iterable[Use]) -> float:
+    """The top of the range that the model itself scales pictures down from (/ 255, - 127.5), else 1."""
+    for use in uses:
+        number = _constant_number(use, 1 - use.index) if use.index < 2 and use.node.op_type in _SCALING else None
+        if number is None or number == 0:
+            continue
+        if use.node.op_type == "Div" and use.index == 0 and number >= 2:
+            return number
+        if use.node.op_type == "Mul" and 0 < number <= 0.5:
+            return 1 / number
+        if use.node.op_type == "Sub" and use.index == 0 and number >= 2:
+            return 255.0
+    return 1.0
+
+
+_SCALING = frozenset(("Div", "Mul", "Sub"))
 
 
 def reads_quantized(uses: Iterable[Use]) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, NodeProto, TensorProto
 
 from onnxctl.child import Answer, Blob, Child, Progress
 from onnxctl.errors import ChildCrashed, ModelError, ResourceLimit
@@ -41,16 +40,9 @@ def evaluate(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer
 
     Answers one reason per output, "" where it was computed, and the computed ones as TensorProtos.
     """
-    from onnxctl.runtime.session import open_session
-
-    session = open_session(bytes(blobs[0]), path="a constant expression", graph_optimization="disable")
-    names = [value.name for value in session.outputs]
-    try:
-        values = session.run({})
-    except (ModelError, ResourceLimit):
-        values, reasons = _one_by_one(session.inference, names, session.failures)
-    else:
-        reasons = [""] * len(names)
+    model = ModelProto.FromString(bytes(blobs[0]))
+    names = [value.name for value in model.graph.output]
+    values, reasons = _computed(model, names)
     parts: list[bytes] = []
     for index, value in enumerate(values):
         if reasons[index]:
@@ -63,27 +55,43 @@ def evaluate(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer
     return reasons, parts
 
 
-def _one_by_one(
-    inference: Any, names: Sequence[str], failures: tuple[type[Exception], ...]
-) -> tuple[list[object], list[str]]:
-    """Each output by itself, so that one node that fails costs only what depends on it."""
-    import onnxruntime
+def _computed(model: ModelProto, names: Sequence[str]) -> tuple[list[object], list[str]]:
+    """The values and the reasons. Where the whole fails, each output by itself: what fails costs only what needs it."""
+    from onnxctl.runtime.session import open_session
 
-    from onnxctl.runtime.failures import run_failure
-    from onnxctl.runtime.values import fetch_outputs
+    try:
+        session = open_session(model.SerializeToString(), path="a constant expression", graph_optimization="disable")
+        return list(session.run({})), [""] * len(names)
+    except (ModelError, ResourceLimit) as error:
+        if len(names) == 1:
+            return [None], [error.message]
+    alone = [_computed(_only(model, name), [name]) for name in names]
+    return [values[0] for values, _ in alone], [reasons[0] for _, reasons in alone]
 
-    options = onnxruntime.RunOptions()
-    options.only_execute_path_to_fetches = True
-    values: list[object] = []
-    reasons: list[str] = []
-    for name in names:
-        try:
-            values.append(fetch_outputs(inference, {}, names=[name], options=options)[0])
-            reasons.append("")
-        except failures as error:
-            values.append(None)
-            reasons.append(run_failure(error, "a constant expression").message)
-    return values, reasons
+
+def _only(model: ModelProto, output: str) -> ModelProto:
+    """The model with one of its outputs and the nodes that it needs."""
+    needed, kept = {output}, []
+    for node in reversed(model.graph.node):
+        if not needed.isdisjoint(node.output):
+            needed.update(_names_read(node))
+            kept.append(node)
+    part = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    part.graph.name = model.graph.name
+    part.graph.node.extend(reversed(kept))
+    part.graph.output.extend([value for value in model.graph.output if value.name == output][:1])
+    part.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in needed)
+    return part
+
+
+def _names_read(node: NodeProto) -> Iterator[str]:
+    """The values a node reads, those that its subgraphs may read from outside included."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                yield from _names_read(inner)
+            yield from (value.name for value in graph.output)
 
 
 def _tensor(name: str, value: object) -> bytes | None:

@@ -10,7 +10,7 @@ import math
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,17 @@ from onnxctl.errors import InvalidModel, OnnxctlError, ResourceLimit, Unsupporte
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model
 from onnxctl.model.tensors import DTYPES, dtype_name, raw_byte_count
-from onnxctl.runtime.domains import Domain, domain_by_name, domain_by_type, domain_of, reads_quantized
+from onnxctl.runtime.domains import (
+    Domain,
+    brightest_pixel,
+    domain_by_name,
+    domain_by_type,
+    domain_of,
+    reads_quantized,
+)
 from onnxctl.runtime.environment import available_memory_bytes
 from onnxctl.runtime.habits import ATTEMPT_COUNT, Place, choose_sizes, role_of
-from onnxctl.runtime.sizes import Dim, Shape, Size
+from onnxctl.runtime.sizes import Dim, Shape, Size, settle
 from onnxctl.runtime.trace import Trace, Use, trace_inputs
 from onnxctl.runtime.values import make_array, to_onnxruntime
 
@@ -38,6 +45,9 @@ _UNNAMED = frozenset(("", "?", "-1", "None", "none", "unknown"))
 
 _STRING_BYTES = 16
 """Memory of one string as planned: a reference and a share of a short text."""
+
+_OBJECT_BYTES = 128
+"""Memory of an array beside its elements."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,17 +68,23 @@ class Feeds:
 def generate_feeds(model: Model, graphs: ModelGraphs, *, dims: Mapping[str, int], seed: int, attempt: int = 0) -> Feeds:
     """Values for every input that has no default.
 
+    Conditions (a bool that stands alone) are the bits of the seed, so that seeds in a row visit the branches in turn.
     dims gives sizes for symbols; attempt (below habits.ATTEMPT_COUNT) chooses among the habitual sizes for the others.
     Raises UsageError for a symbol that no input has, ResourceLimit where the inputs would not fit in memory,
     InvalidModel or UnsupportedModel for types that no value can be made of.
     """
     plan = _plan(model, graphs, dims, attempt)
-    check_memory({name: _bytes_of(kind, plan) for name, kind in plan.types.items()})
+    check_memory({name: _bytes_of(name, plan) for name in plan.types})
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
+    conditions = 0
     for name, kind in plan.types.items():
-        random = np.random.default_rng([seed, zlib.crc32(name.encode(errors="replace"))])
-        values[name], sources[name] = _value(name, kind, plan, random)
+        domain = _domain(name, plan)
+        if domain.kind == "coin" and not plan.shapes[name]:
+            domain = replace(domain, kind="constant", low=seed >> conditions & 1)
+            conditions += 1
+        random = np.random.default_rng([seed, zlib.crc32(str(name).encode(errors="replace"))])
+        values[name], sources[name] = _value(name, kind, plan.shapes[name], domain, random), domain.words
     return Feeds(values=values, sources=sources, dims=plan.dims, open_size_count=plan.open_size_count, attempt=attempt)
 
 
@@ -166,7 +182,7 @@ def _plan(model: Model, graphs: ModelGraphs, dims: Mapping[str, int], attempt: i
     open_shapes = {name: _open_shape(_tensor_type(name, kind), symbols) for name, kind in types.items()}
     trace = _traced(graphs, types, open_shapes, symbols)
     places = [
-        Place(name, axis, shape, _dtype(name, types[name]))
+        Place(name, axis, tuple(map(settle, shape)), _dtype(name, types[name]))
         for name, shape in trace.shapes.items()
         if shape is not None
         for axis in range(len(shape))
@@ -176,8 +192,7 @@ def _plan(model: Model, graphs: ModelGraphs, dims: Mapping[str, int], attempt: i
     uses: dict[str, list[Use]] = {name: [] for name in types}
     for use in trace.uses:
         uses[use.origin.input_name].append(use)
-    by_role = {role: {p.input_name for p in places if role_of(p, symbols) == role} for role in ("sequence", "signal")}
-    lengths = [shapes[p.input_name][p.axis] for p in places if role_of(p, symbols) in ("sequence", "signal")]
+    lengths = [shapes[p.input_name][p.axis] for p in places if role_of(p) in ("sequence", "signal")]
     return _Plan(
         types=types,
         shapes=shapes,
@@ -185,7 +200,7 @@ def _plan(model: Model, graphs: ModelGraphs, dims: Mapping[str, int], attempt: i
         uses=uses,
         sequence=max(lengths, default=1),
         images=frozenset(name for name, shape in shapes.items() if _is_image(name, shape)),
-        signals=frozenset(by_role["signal"]),
+        signals=frozenset(p.input_name for p in places if role_of(p) == "signal"),
         open_size_count=open_size_count,
     )
 
@@ -268,7 +283,7 @@ def _is_image(name: str, shape: tuple[int, ...]) -> bool:
     """Whether shape and name are those of pictures: one, three or four channels, first or last, and enough pixels."""
     if len(shape) not in (3, 4) or min(shape) == 0:
         return False
-    least = 4 if re.search(r"image|img|pixel", name.lower()) else 16
+    least = 4 if re.search(r"image|img|pixel", str(name).lower()) else 16
     channels = (1, 3, 4) if len(shape) == 4 else (3, 4)
     first, last = shape[-3], shape[-1]
     return (first in channels and min(shape[-2:]) >= least) or (last in channels and min(shape[-3:-1]) >= least)
@@ -277,25 +292,30 @@ def _is_image(name: str, shape: tuple[int, ...]) -> bool:
 # ---------------------------------------------------------------- one input
 
 
-def _bytes_of(kind: TypeProto, plan: _Plan) -> int:
+def _bytes_of(name: str, plan: _Plan) -> int:
+    """The memory the input will take: in a sequence, COLLECTION_LENGTH times that of an item."""
+    kind, count = plan.types[name], 1
+    while kind.WhichOneof("value") in ("sequence_type", "optional_type"):
+        is_sequence = kind.HasField("sequence_type")
+        count *= COLLECTION_LENGTH if is_sequence else 1
+        kind = kind.sequence_type.elem_type if is_sequence else kind.optional_type.elem_type
     tensor = _innermost(kind)
-    name = next(name for name, each in plan.types.items() if each is kind)
-    count = 1 if kind.HasField("tensor_type") else COLLECTION_LENGTH
-    return count * planned_bytes(tensor.elem_type, plan.shapes[name]) if tensor is not None else 0
+    assert tensor is not None, "the plan has looked at the types"
+    return count * (_OBJECT_BYTES + planned_bytes(tensor.elem_type, plan.shapes[name]))
 
 
 def _domain(name: str, plan: _Plan) -> Domain:
     dtype, shape, uses = _dtype(name, plan.types[name]), plan.shapes[name], plan.uses[name]
+    brightest = brightest_pixel(uses) if name in plan.images else None
     by_type = domain_by_type(
-        dtype, is_image=name in plan.images, is_signal=name in plan.signals, is_quantized=reads_quantized(uses)
+        dtype, brightest=brightest, is_signal=name in plan.signals, is_quantized=reads_quantized(uses)
     )
-    return domain_of(uses, by_type, domain_by_name(name, dtype, shape, plan.sequence))
+    return domain_of(uses, by_type, domain_by_name(str(name), dtype, shape, plan.sequence))
 
 
-def _value(name: str, kind: TypeProto, plan: _Plan, random: np.random.Generator) -> tuple[Any, str]:
-    domain, shape = _domain(name, plan), plan.shapes[name]
+def _value(name: str, kind: TypeProto, shape: tuple[int, ...], domain: Domain, random: np.random.Generator) -> Any:
     try:
-        return _made(kind, shape, domain, random), domain.words
+        return _made(kind, shape, domain, random)
     except OnnxctlError:
         raise
     except (TypeError, ValueError, OverflowError) as error:

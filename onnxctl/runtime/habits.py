@@ -35,7 +35,7 @@ class Place:
 
 
 _BY_SYMBOL = (
-    ("batch", re.compile(r"batch|(^|_)(n|b|bs|bsz)$", re.IGNORECASE)),
+    ("batch", re.compile(r"batch|^bsz?$", re.IGNORECASE)),
     ("past", re.compile(r"past|cache", re.IGNORECASE)),
     ("sequence", re.compile(r"seq|token|time|len|frames|steps|sample|^[tls]$", re.IGNORECASE)),
     ("image", re.compile(r"height|width|(^|_)[hw]$", re.IGNORECASE)),
@@ -43,9 +43,8 @@ _BY_SYMBOL = (
 )
 
 
-def role_of(place: Place, symbols: Mapping[str, Size]) -> str:
+def role_of(place: Place) -> str:
     """What the dimension most likely is: a key of the habits."""
-    del symbols
     dim = place.shape[place.axis]
     symbol = dim.symbol if isinstance(dim, Size) else ""
     if symbol:
@@ -94,7 +93,7 @@ def choose_sizes(places: Sequence[Place], symbols: Mapping[str, Size], attempt: 
     for place in places:
         dim = place.shape[place.axis]
         if isinstance(dim, Size) and dim.value is None and dim.symbol not in derived:
-            dim.settle(_HABITS[role_of(place, symbols)][attempt])
+            dim.settle(_HABITS[role_of(place)][attempt])
             chosen.add(id(dim.root()))
     for symbol in derived:
         terms = _terms(symbol, symbols) or []

@@ -19,6 +19,9 @@ from onnxctl.runtime.sizes import Dim, Origin, Shape, Size, Value, settle, unify
 MAXIMUM_VISITS = 50_000
 """Nodes looked at, function bodies counted per call: calls of functions can multiply without end."""
 
+MAXIMUM_CALL_DEPTH = 32
+"""Functions followed into functions: deeper, and where they call themselves, nothing is known."""
+
 _KEEPS_VALUES: Mapping[str, tuple[int, ...]] = {
     **dict.fromkeys(("Identity", "Cast", "CastLike", "Dropout", "Reshape", "Flatten", "Transpose", "Squeeze"), (0,)),
     **dict.fromkeys(("Unsqueeze", "Slice", "Gather", "GatherElements", "GatherND", "Expand", "Tile", "Split"), (0,)),
@@ -68,6 +71,7 @@ class _Tracer:
     def __init__(self, graphs: ModelGraphs, trace: Trace) -> None:
         self._trace = trace
         self._visits = 0
+        self._active: list[Graph] = []
         self._functions = {(each.proto.domain, each.proto.name): each for each in graphs.functions}  # type: ignore[union-attr]
 
     def walk(self, graph: Graph, environment: dict[str, Value]) -> None:
@@ -105,7 +109,8 @@ class _Tracer:
     ) -> None:
         function = self._functions.get((node.domain, node.op_type))
         if function is not None:
-            results = self._call(function, inputs)
+            deep = function in self._active or len(self._active) == MAXIMUM_CALL_DEPTH
+            results = [] if deep else self._call(function, inputs)
         elif graph.subgraphs(node):
             results = self._enter_subgraphs(graph, node, inputs, environment)
         else:
@@ -123,7 +128,9 @@ class _Tracer:
 
     def _call(self, function: Graph, inputs: Sequence[Value | None]) -> list[tuple[Shape, tuple[Origin, ...]]]:
         inner = {name: value for name, value in zip(function.inputs, inputs, strict=False) if value is not None}
+        self._active.append(function)
         self.walk(function, inner)
+        self._active.pop()
         return [(inner[name].shape, inner[name].origins) if name in inner else (None, ()) for name in function.outputs]
 
     def _enter_subgraphs(

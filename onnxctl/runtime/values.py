@@ -118,10 +118,11 @@ def fetch_outputs(
     inference: Any, feeds: Mapping[str, Any], *, names: Sequence[str] | None = None, options: Any = None
 ) -> list[Any]:
     """Run an InferenceSession: its outputs in order (or those named), those of types numpy has no name for included."""
-    types = {each.name: each.type for each in inference.get_outputs()}
-    wanted = list(types) if names is None else list(names)
-    foreign = [name for name in wanted if types[name] in _FOREIGN_TYPES]
-    plain = [name for name in wanted if types[name] not in _FOREIGN_TYPES]
+    outputs = inference.get_outputs()
+    types = {each.name: each.type for each in outputs}
+    wanted = [each.name for each in outputs] if names is None else list(names)
+    foreign = [name for name in dict.fromkeys(wanted) if types[name] in _FOREIGN_TYPES]
+    plain = [name for name in dict.fromkeys(wanted) if types[name] not in _FOREIGN_TYPES]
     found = dict(zip(plain, inference.run(plain, feeds, options), strict=True)) if plain else {}
     if foreign:
         values = inference.run_with_ort_values(foreign, {name: _ort_value(feeds[name]) for name in feeds}, options)
