@@ -1,7 +1,8 @@
 """The whole story on one page: each verb, and the rooms it walks through.
 
-Every function takes a path ("-" for standard input) and returns a frozen report of `onnxctl.reports`; every error is one
-of `onnxctl.errors`. Rooms are imported when a verb is called, so that importing this module costs next to nothing.
+Every function takes a path ("-" for standard input) and returns a frozen report of `onnxctl.reports`; every error is
+one of `onnxctl.errors`. Rooms are imported when a verb is called, so that importing this module costs next to
+nothing.
 """
 
 from __future__ import annotations
@@ -42,14 +43,17 @@ def inspect(
     """What is in a model: its interface, operators, parameters and oddities; weights are not read.
 
     nodes, weights and text ask for every node, every stored tensor, and the graph in ONNX's text syntax (weights
-    elided). dims gives symbolic dimensions a size. Raises UsageError for a symbol the model does not have, ModelError for
-    a file that can't be described.
+    elided). dims gives symbolic dimensions a size. Raises UsageError for a symbol the model does not have, ModelError
+    for a file that can't be described.
     """
+    from onnxctl.analysis.structure import check_structure
     from onnxctl.analysis.summary import summarize
     from onnxctl.model.loading import model_file, open_model
 
     with model_file(path) as file:
-        summary = summarize(open_model(file), nodes=nodes, weights=weights, text=text, dims=dict(dims or {}))
+        model = open_model(file)
+        findings = check_structure(model)
+        summary = summarize(model, nodes=nodes, weights=weights, text=text, dims=dims, findings=findings)
     return dataclasses.replace(summary, path=path)
 
 
@@ -75,8 +79,9 @@ def optimize(
     """Simplify a model, prove that its outputs are the same, and write it to `output`, whole or not at all.
 
     passes limits the pipeline to those named, skip leaves some out, with_onnxsim lets onnxsim work on the skeleton as
-    well. dims freezes symbolic dimensions. external_data: see `model.saving.stage`. force replaces an existing output,
-    in_place (without output) the input. Where verification finds a difference nothing is written and the report says so.
+    well. dims freezes symbolic dimensions. external_data: see `model.saving.stage`. force replaces an existing
+    output, in_place (without output) the input. Where verification finds a difference nothing is written and the
+    report says so.
     """
     from onnxctl.errors import UsageError
 
@@ -207,11 +212,13 @@ def run(
     dims gives symbolic dimensions a size; the same seed gives the same inputs. runs, or else duration_s, says how much
     is timed after `warmup` untimed runs. Raises ProviderUnavailable where the provider can't be used here.
     """
-    from onnxctl.model.loading import model_file
+    from onnxctl.analysis.structure import require_usable
+    from onnxctl.model.loading import model_file, open_model
     from onnxctl.runtime.measure import measure_in_child
 
     default = RunConfig(path=path)
     with model_file(path) as file:
+        require_usable(open_model(file))
         config = RunConfig(
             path=file,
             provider=provider,

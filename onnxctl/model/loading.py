@@ -87,7 +87,8 @@ class Model:
 def model_file(path: str) -> Iterator[str]:
     """The path as it is; for "-" that of a temporary file, in a folder of its own, with what standard input holds.
 
-    Errors raised inside name "<stdin>" and not the temporary file. Raises UnreadableFile where standard input is a terminal.
+    Errors raised inside name "<stdin>" and not the temporary file. Raises UnreadableFile where standard input is a
+    terminal.
     """
     if path != STANDARD_INPUT:
         yield path
