@@ -17,6 +17,7 @@ from onnxctl.passes.eliminate_slice import eliminate_slice
 from onnxctl.passes.eliminate_transpose import eliminate_transpose
 from onnxctl.passes.eliminate_zero_states import eliminate_zero_states
 from onnxctl.passes.fold_constants import fold_constants
+from onnxctl.passes.fold_layouts import fold_layouts
 from onnxctl.passes.fold_scalars_into_weights import fold_scalars_into_weights
 from onnxctl.passes.fold_shapes import fold_shapes
 from onnxctl.passes.fuse_batch_normalization import fuse_batch_normalization
@@ -35,9 +36,9 @@ from onnxctl.passes.merge_slices_into_split import merge_slices_into_split
 from onnxctl.passes.merge_transposes import merge_transposes
 from onnxctl.passes.move_splits import move_splits
 from onnxctl.passes.remove_unused import remove_unused
-from onnxctl.passes.simplify_shape_arithmetic import simplify_shape_arithmetic
 from onnxctl.passes.share_initializers import share_initializers
 from onnxctl.passes.share_sizes import share_sizes
+from onnxctl.passes.simplify_shape_arithmetic import simplify_shape_arithmetic
 
 PIPELINE: tuple[Pass, ...] = (
     Pass("lift_constants", lift_constants, "turn Constant nodes into initializers"),
