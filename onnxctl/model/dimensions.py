@@ -20,8 +20,9 @@ MAXIMUM_SIZE = 128
 """Most symbols and operations one expression may hold, nested ones included."""
 MAXIMUM_DEPTH = 12
 """Most levels of // and max within each other."""
-MAXIMUM_BITS = 512
+MAXIMUM_BITS = 128
 """Most bits of a coefficient or constant that arithmetic with symbols, and `product`, may yield."""
+_LARGEST = 1 << MAXIMUM_BITS
 _DIVISION_STEPS = 64
 _RELAXATIONS = 3
 
@@ -60,15 +61,22 @@ class Symbol:
 class FloorQuotient:
     """numerator // denominator, rounded towards minus infinity."""
 
-    __slots__ = ("_hash", "denominator", "depth", "key", "numerator", "size")
+    __slots__ = ("_hash", "_key", "denominator", "depth", "numerator", "size")
 
     def __init__(self, numerator: Dimension, denominator: Dimension) -> None:
         self.numerator = numerator
         self.denominator = denominator
-        self.key = f"{_in_brackets(numerator)}//{_in_brackets(denominator)}"
+        self._key = ""
         self.size: int = 1 + _size(numerator) + _size(denominator)
         self.depth: int = 1 + max(_depth(numerator), _depth(denominator))
         self._hash = hash((numerator, denominator))
+
+    @property
+    def key(self) -> str:
+        """How it is written, and sorted."""
+        if not self._key:
+            self._key = f"{_in_brackets(self.numerator)}//{_in_brackets(self.denominator)}"
+        return self._key
 
     def __hash__(self) -> int:
         return self._hash
@@ -90,14 +98,21 @@ class FloorQuotient:
 class PositivePart:
     """max(argument, 0)."""
 
-    __slots__ = ("_hash", "argument", "depth", "key", "size")
+    __slots__ = ("_hash", "_key", "argument", "depth", "size")
 
     def __init__(self, argument: Expression) -> None:
         self.argument = argument
-        self.key = f"max({argument}, 0)"
+        self._key = ""
         self.size: int = 1 + argument.size
         self.depth: int = 1 + argument.depth
         self._hash = hash(("max", argument))
+
+    @property
+    def key(self) -> str:
+        """How it is written, and sorted."""
+        if not self._key:
+            self._key = f"max({self.argument}, 0)"
+        return self._key
 
     def __hash__(self) -> int:
         return self._hash
@@ -125,19 +140,28 @@ class Expression:
 
     def __init__(self, terms: dict[Monomial, int]) -> None:
         self.terms: Mapping[Monomial, int] = terms
-        self.size: int = sum(1 + sum(atom.size for atom, _ in monomial) for monomial in terms)
-        self.depth: int = max((atom.depth for monomial in terms for atom, _ in monomial), default=0)
-        self._hash = hash(frozenset(terms.items()))
+        self._hash: int | None = None
+        size = depth = 0
+        for monomial in terms:
+            size += 1
+            for atom, _ in monomial:
+                size += atom.size
+                if atom.depth > depth:
+                    depth = atom.depth
+        self.size: int = size
+        self.depth: int = depth
 
     def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash(frozenset(self.terms.items()))
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (
-            isinstance(other, Expression) and self._hash == other._hash and self.terms == other.terms
-        )
+        return self is other or (isinstance(other, Expression) and self.terms == other.terms)
 
     def __add__(self, other: Dimension) -> Dimension:
+        if other == 0:
+            return self
         terms = dict(self.terms)
         for monomial, coefficient in _terms(other):
             terms[monomial] = terms.get(monomial, 0) + coefficient
@@ -415,16 +439,22 @@ def positive_part(dimension: Dimension) -> Dimension:
 
 def maximum(first: Dimension, second: Dimension) -> Dimension:
     """The larger of the two."""
+    if first == second:
+        return first
     return second + positive_part(first - second)
 
 
 def minimum(first: Dimension, second: Dimension) -> Dimension:
     """The smaller of the two."""
+    if first == second:
+        return first
     return first - positive_part(first - second)
 
 
 def ceil_divide(dimension: Dimension, divisor: Dimension) -> Dimension:
     """dimension / divisor, rounded up."""
+    if isinstance(divisor, int) and divisor > 0:
+        return (dimension + (divisor - 1)) // divisor
     return -(-dimension // divisor)
 
 
@@ -488,6 +518,12 @@ def _floor_divide(dimension: Dimension, divisor: Dimension) -> Dimension:
     return _from_atom(FloorQuotient(dimension, divisor), bounded=is_at_least(dimension, 0) and is_at_least(divisor, 0))
 
 
+def _cut(monomial: Monomial, coefficient: int, divisor: int) -> int:
+    if monomial and coefficient < 0:
+        return -(-coefficient // divisor)
+    return coefficient // divisor
+
+
 def _common_factor(first: Expression, second: Expression) -> Dimension:
     """The largest term that divides every term of both, with a positive coefficient."""
     monomials = [*first.terms, *second.terms]
@@ -506,15 +542,21 @@ def _cancelled(dimension: Dimension, factor: Dimension) -> Dimension:
 
 
 def _divide_by_number(dimension: Dimension, divisor: int) -> Dimension:
-    """floor((c*q + r) / c) = q + floor(r / c), with r's coefficients in [0, c), in lowest terms and of one sign."""
+    """floor((c*q + r) / c) = q + floor(r / c): r has coefficients below c, a leading one above 0, in lowest terms.
+
+    Coefficients are cut towards zero, which keeps signs as they were written; the constant of r lies in [0, c).
+    """
     if isinstance(dimension, int):
         return dimension // divisor
-    whole = _from_terms({monomial: value // divisor for monomial, value in dimension.terms.items()})
-    rest = _from_terms({monomial: value % divisor for monomial, value in dimension.terms.items()})
+    if divisor >= _LARGEST:
+        return _opaque(f"({dimension})//{divisor}", bounded=_is_natural(dimension))
+    parts = {monomial: _cut(monomial, value, divisor) for monomial, value in dimension.terms.items()}
+    whole = _from_terms(parts)
+    rest = dimension if whole == 0 else dimension - whole * divisor
     if isinstance(rest, int):
         return whole + rest // divisor
-    if 2 * rest.terms[_leading(rest.terms)] > divisor:
-        return -_divide_by_number(-dimension + (divisor - 1), divisor)
+    if rest.terms[_leading(rest.terms)] < 0:
+        return whole - _divide_by_number(-rest + (divisor - 1), divisor)
     constant = rest.terms.get((), 0)
     common = math.gcd(divisor, *(value for monomial, value in rest.terms.items() if monomial))
     if common > 1:
@@ -538,14 +580,14 @@ def _terms(dimension: Dimension) -> Iterable[tuple[Monomial, int]]:
 
 
 def _from_terms(terms: dict[Monomial, int]) -> Dimension:
-    if not all(terms.values()):
+    if 0 in terms.values():
         terms = {monomial: coefficient for monomial, coefficient in terms.items() if coefficient}
     if not terms:
         return 0
     if len(terms) == 1 and () in terms:
         return terms[()]
     made = Expression(terms)
-    if made.size > MAXIMUM_SIZE or any(value.bit_length() > MAXIMUM_BITS for value in terms.values()):
+    if made.size > MAXIMUM_SIZE or max(terms.values()) >= _LARGEST or min(terms.values()) <= -_LARGEST:
         return _opaque(str(made), bounded=_is_natural(made))
     return made
 

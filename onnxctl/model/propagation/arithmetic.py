@@ -281,7 +281,11 @@ def floor(value: Element, dtype: int | None) -> Element:
 def ceil(value: Element, dtype: int | None) -> Element:
     """Rounded up; a whole number as such."""
     if isinstance(value, Ratio):
-        return _whole(-(-value.numerator // value.denominator)) if is_at_least(value.denominator, 0) else None
+        return (
+            _whole(dimensions.ceil_divide(value.numerator, value.denominator))
+            if is_at_least(value.denominator, 0)
+            else None
+        )
     return _whole(math.ceil(value)) if isinstance(value, float) and math.isfinite(value) else value
 
 

@@ -183,7 +183,7 @@ class Call:
                 return None
             if shape == result:
                 continue
-            longer, shorter = (shape, result) if len(shape) >= len(result) else (result, shape)
+            longer, shorter = (shape, result) if len(shape) > len(result) else (result, shape)
             split = len(longer) - len(shorter)
             result = longer[:split] + tuple(map(self.broadcast_dimension, longer[split:], shorter))
         return result

@@ -115,9 +115,8 @@ def _slice_length(size: Dimension, start: Element, end: Element, step: Element) 
     if first is None or last is None:
         return None
     if step > 0:
-        return positive_part(ceil_divide(minimum(last, size) - minimum(first, size), step))
-    last_index = size - 1
-    return positive_part(ceil_divide(minimum(first, last_index) - minimum(last, last_index), -step))
+        return positive_part(ceil_divide(minimum(last, size) - first, step))
+    return positive_part(ceil_divide(minimum(first, size - 1) - last, -step))
 
 
 def _bound(bound: Element, size: Dimension, *, backwards: bool) -> Dimension | None:

@@ -29,7 +29,7 @@ from onnxctl.model.propagation.scopes import Assumption, Propagation, ScopeFacts
 
 MAXIMUM_FUNCTION_DEPTH = 32
 """Functions calling functions: deeper calls are not looked into."""
-MAXIMUM_VISITS = 100_000
+MAXIMUM_VISITS = 50_000
 """Besides four for each node of the model: nodes walked, loops and function calls counted each time."""
 MAXIMUM_ASSUMPTIONS = 1_000
 _INPUT_ELEMENTS = 8
