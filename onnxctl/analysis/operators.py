@@ -65,13 +65,16 @@ class OperatorRules:
         except (onnx.defs.SchemaError, UnicodeEncodeError):
             return None
 
-    def check_node(self, node: NodeProto, rule: OperatorRule | None) -> None:
-        """Raises InvalidModel where the node breaks its rule; without a rule only the form of attributes is checked."""
+    def check_node(self, node: NodeProto, rule: OperatorRule | None, inputs: list[str], outputs: list[str]) -> None:
+        """Raises InvalidModel where the node breaks its rule; without a rule only the form of attributes is checked.
+
+        inputs and outputs are the node's own, which the caller has at hand.
+        """
         if rule is not None:
-            _check_arity(node, rule)
+            _check_arity(rule, inputs, outputs)
         attributes = node.attribute
         given = self._check_attributes(attributes, rule) if attributes else set()
-        if rule is not None and not rule.required_attributes <= given:
+        if rule is not None and rule.required_attributes and not rule.required_attributes <= given:
             missing = ", ".join(sorted(rule.required_attributes - given))
             raise InvalidModel(f"{rule.op_type} needs the attribute {missing}, which is missing")
 
@@ -101,6 +104,9 @@ class OperatorRules:
             raise InvalidModel("an attribute has no name")
         name = as_text(attribute.name)
         kind = attribute.type
+        every = attribute.ListFields()
+        if len(every) == 3 and every[1][0].name == VALUE_FIELDS.get(kind):
+            return kind  # name, value, type and nothing else, as nearly all attributes are
         fields = value_fields(attribute)
         if kind == AttributeProto.UNDEFINED and self.ir_version < _FIRST_IR_WITH_ATTRIBUTE_TYPES:
             kind = type_of_value(attribute)
@@ -122,17 +128,23 @@ class OperatorRules:
 _FIRST_IR_WITH_ATTRIBUTE_TYPES = 2
 
 
-def _check_arity(node: NodeProto, rule: OperatorRule) -> None:
-    inputs, outputs = node.input, node.output
+def _check_arity(rule: OperatorRule, inputs: list[str], outputs: list[str]) -> None:
     if not rule.least_inputs <= len(inputs) <= rule.most_inputs:
         wanted = _range(rule.least_inputs, rule.most_inputs)
         raise InvalidModel(f"{rule.op_type} takes {wanted} inputs, but {len(inputs)} are given")
     if not rule.least_outputs <= len(outputs) <= rule.most_outputs:
         wanted = _range(rule.least_outputs, rule.most_outputs)
         raise InvalidModel(f"{rule.op_type} has {wanted} outputs, but {len(outputs)} are given")
-    for what, names, required in (("input", inputs, rule.required_inputs), ("output", outputs, rule.required_outputs)):
-        if "" in names and (empty := [i for i in required if i < len(names) and not names[i]]):
-            raise InvalidModel(f"{what} {empty[0]} of {rule.op_type} is required, but left empty")
+    if "" in inputs:
+        _refuse_empty("input", inputs, rule.required_inputs, rule)
+    if "" in outputs:
+        _refuse_empty("output", outputs, rule.required_outputs, rule)
+
+
+def _refuse_empty(what: str, names: list[str], required: tuple[int, ...], rule: OperatorRule) -> None:
+    for position in required:
+        if position < len(names) and not names[position]:
+            raise InvalidModel(f"{what} {position} of {rule.op_type} is required, but left empty")
 
 
 def _range(least: int, most: int) -> str:

@@ -62,6 +62,7 @@ class Wiring:
         self.calls: Counter[FunctionKey] = Counter()
         self.unsorted = False
         self.findings: list[Finding] = []
+        self._plain: dict[tuple[str, str], OperatorRule] = {}
         self._unruled: dict[tuple[str, str], _Seen] = {}
         self._deprecated: dict[str, _Seen] = {}
 
@@ -96,16 +97,16 @@ class Wiring:
         return _Scope(unmade, _checked_output_types(path, body, types))
 
     def _node(self, path: str, node: NodeProto, types: _Types, outer: tuple[_Types, ...], early: list[_Early]) -> None:
-        rule = self._rule(path, node)
+        rule = self._plain.get((node.domain, node.op_type)) or self._rule(path, node)
+        inputs, outputs = list(node.input), list(node.output)
         try:
-            self.rules.check_node(node, rule)
+            self.rules.check_node(node, rule, inputs, outputs)
         except InvalidModel as error:
             raise InvalidModel(f"node {node_label(path, node)!r}: {error.message}", hint=error.hint) from error
-        inputs, outputs = list(node.input), list(node.output)
         unmade = [
             _Early(name, f"node {node_label(path, node)!r} reads")
             for name in inputs
-            if name and name not in types and not (outer and _visible(name, outer))
+            if name not in types and name and not (outer and _visible(name, outer))
         ]
         made: list[int] = []
         if rule is None or rule.has_subgraphs:
@@ -172,6 +173,8 @@ class Wiring:
         elif rule.deprecated:
             self._deprecated.setdefault(rule.op_type, _Seen(node_label(path, node))).count += 1
             return None
+        if not self.functions:
+            self._plain[node.domain, op_type] = rule
         return rule
 
     def _tell_operators(self) -> None:

@@ -367,3 +367,12 @@ def test_verdicts_agree_with_those_of_onnx_checker(tmp_path: Path, model: ModelP
     except ModelError:
         ours = False
     assert ours == valid
+
+
+@pytest.mark.slow
+def test_the_node_tests_of_onnx_are_valid(tmp_path: Path) -> None:
+    from onnx.backend.test.case.node import collect_testcases
+
+    models = {case.name: case.model for case in collect_testcases(None) if case.model is not None}
+    assert len(models) > 1500
+    assert {name: found for name, model in models.items() if (found := findings_of(tmp_path, model))} == {}
