@@ -21,7 +21,6 @@ from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model
 from onnxctl.model.tensors import DTYPES, dtype_name, raw_byte_count
 from onnxctl.runtime.domains import (
-    Domain,
     brightest_pixel,
     domain_by_name,
     domain_by_type,
@@ -32,6 +31,7 @@ from onnxctl.runtime.environment import available_memory_bytes
 from onnxctl.runtime.habits import ATTEMPT_COUNT, Place, choose_sizes, role_of
 from onnxctl.runtime.sizes import Dim, Shape, Size, settle
 from onnxctl.runtime.trace import Trace, Use, trace_inputs
+from onnxctl.runtime.value_rules import Domain
 from onnxctl.runtime.values import make_array, to_onnxruntime
 
 MEMORY_SHARE = 0.5

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from onnxctl.model.graph import Graph
+from onnx import NodeProto
+
+from onnxctl.model.graph import Graph, attribute
 from onnxctl.model.tensors import Array
 
 
@@ -122,3 +124,41 @@ class Value:
     def constant(self, *, at_most: int = 4096) -> Array | None:
         """The value where it is a constant of at most so many elements."""
         return self.graph.constant_values(self.name, at_most=at_most)
+
+
+# ---------------------------------------------------------------- what rules about shapes are made of
+
+Inputs = Sequence[Value | None]
+Rule = Callable[[NodeProto, Inputs], list[Shape]]
+"""The shapes of a node's outputs as far as they are known, after joining the sizes that must agree."""
+
+
+def shape_at(inputs: Inputs, index: int) -> Shape:
+    """The shape of input number `index`, settled sizes as numbers; None where it is absent or unknown."""
+    value = inputs[index] if index < len(inputs) else None
+    return None if value is None or value.shape is None else tuple(map(settle, value.shape))
+
+
+def agree(first: Shape, axis: int, second: Shape, other_axis: int) -> None:
+    """Let two shapes agree at one axis each."""
+    for shape, at in ((first, axis), (second, other_axis)):
+        if shape is None or not -len(shape) <= at < len(shape):
+            return
+    assert first is not None and second is not None
+    unify(first[axis], second[other_axis])
+
+
+def integers_at(value: Value | None) -> list[int] | None:
+    """The numbers of a constant integer tensor."""
+    array = None if value is None else value.constant()
+    return None if array is None or array.dtype.kind not in "iu" else [int(each) for each in array.reshape(-1)]
+
+
+def axes_at(node: NodeProto, inputs: Inputs, index: int) -> list[int] | None:
+    """The axes that an attribute gives, or (from opset 13 or 18 on) input number `index`; [] where none are given."""
+    written = attribute(node, "axes")
+    if written is not None:
+        return list(written)
+    if index < len(inputs) and inputs[index] is not None:
+        return integers_at(inputs[index])
+    return []

@@ -11,7 +11,7 @@ import onnx
 
 from onnxctl.model.tensors import DTYPES, Array
 from onnxctl.reports import ValueSummary
-from onnxctl.runtime.domains import Domain
+from onnxctl.runtime.value_rules import Domain
 
 _SAMPLE_COUNT = 6
 _SAMPLE_TEXT = 24
