@@ -132,7 +132,8 @@ def _merge(graph: Graph, context: Context, branches: list[_Branch]) -> int:
     added = sum(node.ByteSize() + _NODE_HEADER_BYTES for node in nodes) + 8 * len(branches)
     added += sum(len(name) + TENSOR_HEADER_BYTES for name in (weight, bias_name, sizes) if name)
     added += 0 if bias is None else bias.nbytes
-    freed = sum(node.ByteSize() + _NODE_HEADER_BYTES for node in old_nodes) + sum(len(name) + TENSOR_HEADER_BYTES // 2 for name in old_constants)
+    freed = sum(node.ByteSize() + _NODE_HEADER_BYTES for node in old_nodes)
+    freed += sum(len(name) + TENSOR_HEADER_BYTES // 2 for name in old_constants)
     freed += sum(graph.initializers[branch.bias].ByteSize() for branch in branches if branch.bias in old_constants)
     if not context.afford(added, freed):
         context.skip(first, "joined weights would make the model larger")
