@@ -46,7 +46,8 @@ class Context:
     """What passes share while a model is optimized.
 
     evaluate computes constants (None: nothing is computed). infer_shapes fills `Graph.inferred` of every scope anew and
-    is called between rounds. checkpoint is called before every pass and stops everything by raising.
+    is called between rounds; it returns why it could not, or "". checkpoint is called before every pass and stops
+    everything by raising.
 
     room_bytes is how much the model may still grow. pinned are the values other parts of the model refer to by name.
     not_evaluable are values that `evaluate` could not compute, and why.
@@ -57,12 +58,12 @@ class Context:
         graphs: ModelGraphs,
         *,
         evaluate: Evaluator | None = None,
-        infer_shapes: Callable[[ModelGraphs], None] | None = None,
+        infer_shapes: Callable[[ModelGraphs], str] | None = None,
         checkpoint: Callable[[], None] | None = None,
     ) -> None:
         self.graphs = graphs
         self.evaluate = evaluate
-        self.infer_shapes = infer_shapes
+        self._infer_shapes = infer_shapes
         self.checkpoint = checkpoint
         self.found: Propagation | None = None
         self.room_bytes: int = 0
@@ -95,6 +96,11 @@ class Context:
             return False
         self.room_bytes -= added_bytes - freed_bytes
         return True
+
+    def infer_again(self) -> None:
+        """Infer types again after a round. What failed once (a hang, most likely) is not tried again."""
+        if self._infer_shapes is not None and self._infer_shapes(self.graphs):
+            self._infer_shapes = None
 
     def learn_shapes(self) -> None:
         """Find the symbolic shapes and shape-like contents of every value anew: see `sharpen_types`."""

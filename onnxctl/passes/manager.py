@@ -39,8 +39,8 @@ def optimize_graphs(
     changes, rounds = 0, 0
     idle_since: dict[str, int] = {}
     while rounds < MAXIMUM_ROUNDS and any(idle_since.get(each.name) != changes for each in chosen):
-        if rounds and context.infer_shapes is not None:
-            context.infer_shapes(graphs)
+        if rounds:
+            context.infer_again()
             idle_since.clear()
         context.learn_shapes()
         context.measure_room()

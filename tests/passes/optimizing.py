@@ -77,8 +77,8 @@ class Optimizer:
     def _evaluate(self, model: ModelProto) -> tuple[list[TensorProto | None], str]:
         return evaluate_in_child(self.child, model)
 
-    def _infer(self, graphs: ModelGraphs) -> None:
-        infer_types(graphs, self.child)
+    def _infer(self, graphs: ModelGraphs) -> str:
+        return infer_types(graphs, self.child)
 
 
 def run(model: ModelProto, feeds: Feeds) -> list[Any]:

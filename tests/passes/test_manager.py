@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import onnx
 import pytest
 
-from onnxctl.errors import UsageError
-from onnxctl.passes.manager import choose_passes
+from onnxctl.errors import ResourceLimit, UsageError
+from onnxctl.model.graph import ModelGraphs
+from onnxctl.model.loading import open_model
+from onnxctl.passes.base import Context
+from onnxctl.passes.manager import choose_passes, optimize_graphs
 from onnxctl.passes.pipeline import PIPELINE
 from tests.passes.optimizing import PASS_NAMES, Optimizer
 
@@ -53,3 +58,31 @@ def test_a_node_before_its_inputs_is_put_in_order(optimize: Optimizer) -> None:
     del model.graph.node[:]
     model.graph.node.extend(reversed_nodes)
     assert optimize(model).operators == {"Neg": 1, "Identity": 1}
+
+
+def test_shape_inference_that_failed_is_not_tried_again(optimize: Optimizer, tmp_path: Path) -> None:
+    source = tmp_path / "model.onnx"
+    source.write_bytes(onnx.parser.parse_model(TEXT).SerializeToString())
+    calls: list[ModelGraphs] = []
+
+    def fail(graphs: ModelGraphs) -> str:
+        calls.append(graphs)
+        return "took longer than the time limit"
+
+    graphs = ModelGraphs(open_model(str(source)))
+    context = Context(graphs, infer_shapes=fail)
+    assert optimize_graphs(graphs, context).rounds == 2
+    assert optimize_graphs(graphs, context).settled
+    assert len(calls) == 1
+
+
+def test_a_checkpoint_stops_everything(tmp_path: Path) -> None:
+    source = tmp_path / "model.onnx"
+    source.write_bytes(onnx.parser.parse_model(TEXT).SerializeToString())
+
+    def stop() -> None:
+        raise ResourceLimit("the time limit has passed")
+
+    graphs = ModelGraphs(open_model(str(source)))
+    with pytest.raises(ResourceLimit):
+        optimize_graphs(graphs, Context(graphs, checkpoint=stop))
