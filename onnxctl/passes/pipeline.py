@@ -27,6 +27,7 @@ from onnxctl.passes.fuse_matmul_add import fuse_matmul_add
 from onnxctl.passes.lift_constants import lift_constants
 from onnxctl.passes.merge_casts import merge_casts
 from onnxctl.passes.merge_clips import merge_clips
+from onnxctl.passes.merge_layouts import merge_layouts
 from onnxctl.passes.merge_pads import merge_pads
 from onnxctl.passes.merge_parallel_matmuls import merge_parallel_matmuls
 from onnxctl.passes.merge_pieces import merge_pieces
@@ -59,6 +60,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("eliminate_involutions", eliminate_involutions, "undo what is done twice: negation, Abs of Abs, Relu of Sigmoid"),
     Pass("merge_casts", merge_casts, "cast once where no value is lost between"),
     Pass("merge_clips", merge_clips, "clamp once, and not between infinite bounds"),
+    Pass("merge_layouts", merge_layouts, "rearrange tensors in the fewest Reshapes and Transposes"),
     Pass("merge_reshapes", merge_reshapes, "reshape once"),
     Pass("merge_transposes", merge_transposes, "transpose once"),
     Pass("eliminate_sequences", eliminate_sequences, "name the tensors of a sequence instead of packing them"),
