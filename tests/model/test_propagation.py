@@ -112,7 +112,8 @@ def test_dynamic_shapes(graphs_of: Opener, nodes: str, shape: str) -> None:
     text = f"""agraph (float[n, 4] x) => (y)
     <int64[1] one = {{1}}, int64[1] zeros = {{0}}, int64[1] minus = {{-1}}, int64[1] big = {{9223372036854775807}},
      int64[1] axes = {{0}}, int64[4] pads = {{1, 2, 2, 4}}, int64[2] two = {{2, 3}}, int64 zero = {{0}},
-     int64 step = {{3}},     int64[3] three = {{3, 1, 4}}, float half = {{0.5}}, int64[2] ones = {{-1, -1}}, int64[1] flat = {{-1}},
+     int64 step = {{3}}, int64[3] three = {{3, 1, 4}},
+     float half = {{0.5}}, int64[2] ones = {{-1, -1}}, int64[1] flat = {{-1}},
      int64[2] pairs = {{-1, 2}}> {{ {nodes} }}"""
     found = propagate(graphs_of(model_text(text)))
     if shape == "[min]":
@@ -351,9 +352,8 @@ def test_no_node_makes_it_raise(data: st.DataObject) -> None:
     for name in schema.attributes:
         if data.draw(st.booleans()):
             node.attribute.append(helper.make_attribute(name, data.draw(anything)))
-    shape: list[str | int | None] | None = data.draw(
-        st.none() | st.lists(st.sampled_from(["n", "m", 0, 1, 2, 3, 8]), max_size=5)
-    )
+    sizes: st.SearchStrategy[str | int | None] = st.sampled_from(["n", "m", 0, 1, 2, 3, 8])
+    shape = data.draw(st.none() | st.lists(sizes, max_size=5))
     graph = helper.make_graph(
         [node],
         "g",

@@ -223,7 +223,6 @@ OPERATORS: Mapping[str, ShapeFunction] = {
     "GridSample": CONVOLUTIONS["GridSample"],
     "MultiHeadAttention": _multi_head_attention,
     "GroupQueryAttention": _group_query_attention,
-    "SimplifiedLayerNormalization": layers.OPERATORS["LayerNormalization"],
     "BiasSplitGelu": _bias_split_gelu,
     "BiasDropout": _bias_dropout,
     "QLinearConcat": _quantized_concat,
