@@ -11,11 +11,13 @@ Encoding: https://protobuf.dev/programming-guides/encoding/. Field numbers: onnx
 
 from __future__ import annotations
 
+import re
 import secrets
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Protocol
 
 from onnxctl.errors import CorruptModel, InvalidModel
@@ -173,6 +175,14 @@ class _Bytes:
         return self._data[offset : offset + length]
 
 
+_ATTRIBUTE_RUNS: Mapping[int, re.Pattern[bytes]] = MappingProxyType(
+    {
+        7 << 3 | _FIXED32: re.compile(rb"(?:\x3d.{4})*", re.DOTALL),
+        8 << 3 | _VARINT: re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])*"),
+    }
+)
+"""AttributeProto's floats and ints are not packed: tree ensembles have millions, each a field of its own."""
+
 _WINDOW_BYTES = 1 << 16
 _NODE_ATTRIBUTE_TAG = 5 << 3 | _LENGTH
 _LONGEST_HEADER = 20  # two varints of ten bytes
@@ -186,8 +196,10 @@ class _Reader:
         self._window = b""
         self._from = 0
 
-    def fields(self, start: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
-        """See `field_ranges`."""
+    def fields(
+        self, start: int, end: int, runs: Mapping[int, re.Pattern[bytes]] = MappingProxyType({})
+    ) -> Iterator[tuple[int, int, int, int, int]]:
+        """See `field_ranges`. After a field whose tag is in `runs`, whatever more the pattern matches is left out."""
         at = start
         window, base = self._window, self._from
         while at < end:
@@ -226,6 +238,9 @@ class _Reader:
             if stop > end:
                 raise _past_end(number, at, stop - begin, end, self._source.size)
             yield number, wire_type, at, begin, stop
+            if tag in runs:
+                run = runs[tag].match(window, stop - base, end - base) if self._window is window else None
+                stop = base + run.end() if run is not None else stop
             at = stop if wire_type != _GROUP else self._after_group(stop)
 
     def may_hold_large(self, start: int, end: int, threshold: int) -> bool:
@@ -341,7 +356,8 @@ class _Scanner:
         children, threshold = CHILDREN[kind], self._threshold
         pieces: list[bytes | Range] = []
         kept, seen = start, set[int]()
-        for number, wire_type, at, begin, stop in self._reader.fields(start, end):
+        runs = _ATTRIBUTE_RUNS if kind is Kind.ATTRIBUTE else MappingProxyType({})
+        for number, wire_type, at, begin, stop in self._reader.fields(start, end, runs):
             if wire_type != _LENGTH or number not in children:
                 continue
             if (kind, number) in _SINGULAR:

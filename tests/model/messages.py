@@ -56,7 +56,7 @@ def sparse_tensors(draw: st.DrawFn) -> SparseTensorProto:
 def attributes(draw: st.DrawFn, graphs: st.SearchStrategy[GraphProto]) -> AttributeProto:
     """An attribute with any of its fields set."""
     attribute = AttributeProto(name=draw(names))
-    for which in draw(st.lists(st.integers(0, 6), max_size=2, unique=True)):
+    for which in draw(st.lists(st.integers(0, 7), max_size=3, unique=True)):
         if which == 0:
             attribute.t.CopyFrom(draw(tensors()))
         elif which == 1:
@@ -69,6 +69,8 @@ def attributes(draw: st.DrawFn, graphs: st.SearchStrategy[GraphProto]) -> Attrib
             attribute.sparse_tensor.CopyFrom(draw(sparse_tensors()))
         elif which == 5:
             attribute.ints.extend(draw(st.lists(int64s, max_size=60)))
+        elif which == 6:
+            attribute.floats.extend(draw(st.lists(floats, max_size=80)))
         else:
             attribute.s = draw(payloads)
     return attribute

@@ -100,6 +100,16 @@ def test_payload_bytes_are_not_read() -> None:
     assert source.read_bytes < 200_000
 
 
+def test_long_lists_in_attributes_hide_no_tensor() -> None:
+    attribute = onnx.AttributeProto(name="a", floats=[0.5] * 50_000, ints=[-1, 300] * 30_000)
+    attribute.t.CopyFrom(TensorProto(raw_data=bytes(2000)))
+    attribute.tensors.append(TensorProto(raw_data=bytes(3000)))
+    node = NodeProto(attribute=[attribute])
+    data = ModelProto(graph=GraphProto(node=[node])).SerializeToString()
+    assert [cut.length for cut in wire.scan(Memory(data)).cuts] == [2000, 3000]
+    assert rebuild(data, 1024) == data
+
+
 def test_fields_in_any_order_and_unknown_ones_survive() -> None:
     tensor = TensorProto(name="w", dims=[300], data_type=TensorProto.UINT8, raw_data=bytes(300))
     fields = [wire._delimited(n, data) for n, data in ((9, tensor.raw_data), (8, b"w"), (999, b"unknown"))]
