@@ -32,3 +32,29 @@ def test_sizes_asked_for(optimize: Optimizer, body: str, left: dict[str, int]) -
     )
     assert optimized.operators == left
     assert_equal_outputs(optimized)
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        ("s = Shape(x)  t = Slice<starts = [1], ends = [3]>(s)  y = Neg(t)", {"Neg": 1}),
+        ("s = Shape(x)  t = Slice<starts = [0], ends = [2]>(s)  y = Neg(t)", {"Shape": 1, "Slice": 1, "Neg": 1}),
+        ("s = Shape(x)  t = Slice<starts = [-2], ends = [9223372036854775807]>(s)  y = Neg(t)", {"Neg": 1}),
+    ],
+)
+def test_slices_with_bounds_in_attributes(optimize: Optimizer, body: str, left: dict[str, int]) -> None:
+    optimized = optimize(
+        f'<ir_version: 8, opset_import: ["" : 9]> agraph (float[n, 4, 5] x) => (int64[k] y) {{ {body} }}',
+        "fold_shapes",
+        "remove_unused",
+    )
+    assert optimized.operators == left
+    assert_equal_outputs(optimized)
+
+
+def test_an_index_out_of_range_is_left_to_the_runtime(optimize: Optimizer) -> None:
+    optimized = optimize(
+        f"{HEAD} agraph (float[3, 4, 5] x) => (int64 y) <int64 far = {{7}}> {{ s = Shape(x)  y = Gather(s, far) }}",
+        "fold_shapes",
+    )
+    assert optimized.operators["Gather"] == 1
