@@ -141,6 +141,13 @@ def test_what_must_be_equal_is_recorded(graphs_of: Opener) -> None:
     assert [each.contradiction for each in found.assumptions] == [True]
 
 
+def test_a_broadcast_of_two_symbols_is_one_of_its_own_where_nothing_is_assumed(graphs_of: Opener) -> None:
+    graphs = graphs_of(model_text("agraph (float[a, 8] x, float[b, 1] z) => (y, w) { y = Add (x, z) w = Mul (z, x) }"))
+    found = propagate(graphs, assume_equal=False)
+    assert shown(found, "y") == shown(found, "w") == "[?broadcast(a, b), 8]"
+    assert not found.assumptions
+
+
 def test_what_is_computed_wins_over_what_is_stated(graphs_of: Opener) -> None:
     found = propagate(graphs_of(model_text("agraph (float[2, 3] x) => (float[2, 7] y) { y = Relu (x) }")))
     assert shown(found, "y") == "[2, 3]"
@@ -219,6 +226,12 @@ def test_loops_reach_a_fixed_point(graphs_of: Opener) -> None:
     assert body.trip_count == 5
     inside = {str(dim) for name in body.facts for dim in body.shape(name) or ()}
     assert not inside & {str(dim) for name in found.top.facts for dim in found.top.shape(name) or () if "?" in str(dim)}
+
+
+def test_a_loop_that_never_starts_makes_nothing(graphs_of: Opener) -> None:
+    found = propagate(graphs_of(model_text((LOOP % 5).replace("yes = {1}", "yes = {0}"))))
+    assert shown(found, "stacked") == "[0]"
+    assert shown(found, "kept") == "[n, 4]"
 
 
 def test_trips_that_depend_on_data_are_unknown(graphs_of: Opener) -> None:
@@ -305,6 +318,22 @@ def test_functions_that_double_at_each_level_are_bounded(graphs_of: Opener) -> N
     text = f"agraph (float[n] x) => (y) {{ y = local.F{levels - 1} (x) }}"
     found = propagate(graphs_of(model_text(text, functions=" ".join(functions))))
     assert not found.complete
+
+
+def test_functions_called_alike_are_walked_once(graphs_of: Opener) -> None:
+    """2**40 calls in all, of 40 bodies."""
+    functions = ['<domain: "local", opset_import: ["" : 18]> F0 (x) => (y) { y = Relu (x) }']
+    for level in range(1, 31):
+        below = f"local.F{level - 1}"
+        functions.append(
+            f'<domain: "local", opset_import: ["" : 18, "local" : 1]> F{level} (x) => (y) '
+            f"{{ a = {below} (x) y = {below} (a) }}"
+        )
+    found = propagate(
+        graphs_of(model_text("agraph (float[n] x) => (y) { y = local.F30 (x) }", functions=" ".join(functions)))
+    )
+    assert shown(found, "y") == "[n]"
+    assert len(list(found.top.walk())) == 32
 
 
 def test_long_chains_need_no_stack(graphs_of: Opener) -> None:

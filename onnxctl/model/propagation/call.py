@@ -7,7 +7,7 @@ from typing import Protocol
 
 from onnx import AttributeProto, NodeProto
 
-from onnxctl.model.dimensions import Dimension, differs, is_known
+from onnxctl.model.dimensions import Dimension, differs, is_known, unknown_symbol
 from onnxctl.model.loading import Model
 from onnxctl.model.propagation.facts import UNKNOWN, Element, Fact, Shape, static_shape
 
@@ -17,6 +17,10 @@ class Host(Protocol):
 
     @property
     def model(self) -> Model: ...
+
+    @property
+    def assumes_equal(self) -> bool:
+        """Whether two symbols that meet in a broadcast are taken to be equal."""
 
     def fresh(self, value: str, axis: int | str) -> Dimension:
         """The unknown symbol for an axis of the value: the same one whenever asked in this scope."""
@@ -168,12 +172,14 @@ class Call:
         return min((first, second), key=lambda each: (not is_known(each), each.size))
 
     def broadcast_dimension(self, first: Dimension, second: Dimension) -> Dimension:
-        """Numpy's rule for one dimension. Of two different symbols it is assumed that they are equal."""
+        """Numpy's rule for one dimension. Two different symbols are equal or one of them is 1."""
         if first == second or second == 1:
             return first
         if first == 1:
             return second
-        return self.equal(first, second)
+        if isinstance(first, int) or isinstance(second, int) or self.host.assumes_equal:
+            return self.equal(first, second)
+        return unknown_symbol(f"broadcast({', '.join(sorted(map(str, (first, second))))})")
 
     def broadcast(self, *shapes: Shape | None) -> Shape | None:
         """The shape that numpy's broadcasting gives."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from onnx import TensorProto
 
 from onnxctl.model.dimensions import Dimension
-from onnxctl.model.propagation import layers, shaping
+from onnxctl.model.propagation import generation, layers, shaping
 from onnxctl.model.propagation.call import Call, ShapeFunction, normalized_axes, normalized_axis, same_as
 from onnxctl.model.propagation.convolution import OPERATORS as CONVOLUTIONS
 from onnxctl.model.propagation.facts import Fact, Shape, tensor
@@ -233,5 +233,5 @@ OPERATORS: Mapping[str, ShapeFunction] = {
     "DequantizeLinear": layers.OPERATORS["DequantizeLinear"],
     "CDist": _distances,
     "Pad": shaping.OPERATORS["Pad"],
-    "Range": shaping.OPERATORS["Range"],
+    "Range": generation.OPERATORS["Range"],
 }

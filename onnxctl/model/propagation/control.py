@@ -65,12 +65,16 @@ def _loop(call: Call) -> list[Fact]:
     counter, condition = tensor(TensorProto.INT64, ()), tensor(TensorProto.BOOL, (), (True,))
     starts = call.values(1) if call.has(1) else (True,)
     unknown_trips = call.host.fresh(next((name for name in call.node.output if name), ""), "trips")
-    trips = unknown_trips if bound is None or not starts or starts[0] is not True else positive_part(bound)
+    if starts and starts[0] is False:
+        bound = 0
+    trips = unknown_trips if bound is None or not starts or starts[0] is None else positive_part(bound)
     found = _fixed_point(call, [counter, condition], initial, [], trips, 1)
     if found is None:
         return []
     state, results = found
-    if results[0].values != (True,):  # it may end early; the body's own condition is true whenever it runs
+    if trips != 0 and results[0].values != (
+        True,
+    ):  # it may end early; the body's own condition is true whenever it runs
         trips = unknown_trips
         call.host.run_body(call.node, "body", [counter, condition, *state], trips)
     ran = isinstance(trips, int) and trips > 0

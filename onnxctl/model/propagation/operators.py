@@ -10,6 +10,7 @@ from onnxctl.model.propagation import (
     control,
     convolution,
     elementwise,
+    generation,
     indexing,
     layers,
     multiplication,
@@ -22,6 +23,7 @@ from onnxctl.model.propagation.call import ShapeFunction
 STANDARD: Mapping[str, ShapeFunction] = {
     **elementwise.OPERATORS,
     **shaping.OPERATORS,
+    **generation.OPERATORS,
     **indexing.OPERATORS,
     **reductions.OPERATORS,
     **convolution.OPERATORS,

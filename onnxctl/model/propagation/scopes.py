@@ -79,16 +79,20 @@ class ScopeFacts:
         return self.inner.get(id(node), [])
 
     def walk(self) -> Iterator[ScopeFacts]:
-        """This scope and those inside it; a function called twice alike comes twice."""
-        yield self
-        for scopes in self.inner.values():
-            for scope in scopes:
-                yield from scope.walk()
+        """This scope and those inside it, each once: two calls of a function that are alike share one."""
+        waiting, seen = [self], {id(self)}
+        while waiting:
+            scope = waiting.pop()
+            yield scope
+            for inner in reversed([each for scopes in scope.inner.values() for each in scopes]):
+                if id(inner) not in seen:
+                    seen.add(id(inner))
+                    waiting.append(inner)
 
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """Two dimensions that had to be equal, or a statement of the model that contradicts what was computed."""
+    """Two dimensions that had to be equal, or a contradiction: in the model, or of the model to what was computed."""
 
     where: str
     message: str

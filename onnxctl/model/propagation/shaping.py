@@ -1,4 +1,4 @@
-"""Operators that read, make or change shapes: Shape to Reshape, Concat to Split, Constant to Range."""
+"""Operators that read or change shapes: Shape, Reshape and Transpose, Concat and Split, Expand and Pad."""
 
 from __future__ import annotations
 
@@ -15,23 +15,18 @@ from onnxctl.model.dimensions import (
     exact_quotient,
     is_at_least,
     lower_bound,
-    positive_part,
     product,
 )
 from onnxctl.model.propagation import arithmetic
 from onnxctl.model.propagation.call import Call, ShapeFunction, normalized_axes, normalized_axis
 from onnxctl.model.propagation.elementwise import expanded
 from onnxctl.model.propagation.facts import (
-    FLOAT_TYPES,
     MAXIMUM_ELEMENTS,
     MAXIMUM_RANK,
-    UNKNOWN,
     Element,
     Fact,
     Shape,
     Values,
-    fact_of_sparse,
-    fact_of_tensor,
     static_shape,
     tensor,
 )
@@ -43,10 +38,10 @@ def sizes_of(call: Call, index: int) -> list[Dimension | None] | None:
     if values is None:
         length = call.length(index)
         return None if length is None or length > MAXIMUM_RANK else [None] * length
-    return [_size(each) for each in values]
+    return [size_of(each) for each in values]
 
 
-def _size(value: Element) -> Dimension | None:
+def size_of(value: Element) -> Dimension | None:
     if isinstance(value, int):
         return value
     return value if isinstance(value, Expression) and lower_bound(value) is not None else None
@@ -83,69 +78,6 @@ def _shape(call: Call) -> Fact:
 def _size_operator(call: Call) -> Fact:
     shape = call.shape(0)
     return tensor(TensorProto.INT64, (), None if shape is None else (product(shape),))
-
-
-def _constant(call: Call) -> Fact:
-    for name, dtype in (("value_int", TensorProto.INT64), ("value_float", TensorProto.FLOAT)):
-        found = call.attribute(name)
-        if found is not None:
-            return tensor(dtype, (), (int(found.i) if name == "value_int" else float(found.f),))
-    found = call.attribute("value")
-    if found is not None:
-        return fact_of_tensor(call.host.model, found.t)
-    found = call.attribute("value_ints")
-    if found is not None:
-        return tensor(TensorProto.INT64, (len(found.ints),), list(found.ints))
-    found = call.attribute("value_floats")
-    if found is not None:
-        return tensor(TensorProto.FLOAT, (len(found.floats),), list(found.floats))
-    found = call.attribute("sparse_value")
-    if found is not None:
-        return fact_of_sparse(found.sparse_tensor)
-    if call.has_attribute("value_string"):
-        return tensor(TensorProto.STRING, ())
-    found = call.attribute("value_strings")
-    return tensor(TensorProto.STRING, (len(found.strings),)) if found is not None else UNKNOWN
-
-
-def _constant_of_shape(call: Call) -> Fact:
-    found = call.attribute("value")
-    fill = fact_of_tensor(call.host.model, found.t) if found is not None else tensor(TensorProto.FLOAT, (1,), (0.0,))
-    shape = made_shape(call, sizes_of(call, 0))
-    sizes = static_shape(shape)
-    values = None
-    if sizes is not None and fill.values and math.prod(sizes) <= MAXIMUM_ELEMENTS:
-        values = list(fill.values) * math.prod(sizes)
-    return tensor(fill.dtype, shape, values)
-
-
-def _range(call: Call) -> Fact:
-    dtype = call.dtype(0) or call.dtype(1) or call.dtype(2)
-    start, limit, delta = (given[0] if (given := call.values(index)) else None for index in range(3))
-    length = _range_length(start, limit, delta, dtype)
-    if length is None:
-        return tensor(dtype, (call.fresh(0),))
-    values: list[Element] | None = None
-    if isinstance(length, int) and length <= MAXIMUM_ELEMENTS and isinstance(start, int) and isinstance(delta, int):
-        values = list(range(start, start + length * delta, delta))
-    return tensor(dtype, (length,), values)
-
-
-def _range_length(start: Element, limit: Element, delta: Element, dtype: int | None) -> Dimension | None:
-    if start is None or limit is None or delta is None or delta == 0:
-        return None
-    if all(isinstance(each, int | float) for each in (start, limit, delta)):
-        return max(0, math.ceil((limit - start) / delta))  # type: ignore[operator]
-    if dtype in FLOAT_TYPES:
-        steps = arithmetic.divide(arithmetic.subtract(limit, start, dtype), delta, dtype)
-        whole = arithmetic.as_dimension(arithmetic.ceil(steps, dtype))
-        return None if whole is None else positive_part(whole)
-    span = arithmetic.subtract(limit, start, TensorProto.INT64)
-    if isinstance(delta, int) and delta < 0:
-        span, delta = arithmetic.negate(span, TensorProto.INT64), -delta
-    if not isinstance(span, int | Expression) or not isinstance(delta, int | Expression) or not is_at_least(delta, 0):
-        return None
-    return positive_part(ceil_divide(span, delta))
 
 
 # ---------------------------------------------------------------- same contents, another shape
@@ -378,25 +310,9 @@ def _depth_to_space(call: Call) -> Fact:
     return tensor(call.dtype(0), (batch, channels * (block * block), height // block, width // block))
 
 
-def _random_shape(call: Call) -> Fact:
-    shape = call.integers("shape")
-    return tensor(call.integer("dtype", TensorProto.FLOAT), shape)
-
-
-def _window(call: Call) -> Fact:
-    """HannWindow and the like: as long as the scalar input says."""
-    values = call.values(0)
-    return tensor(
-        call.integer("output_datatype", TensorProto.FLOAT), made_shape(call, [_size(values[0])] if values else [None])
-    )
-
-
 OPERATORS: Mapping[str, ShapeFunction] = {
     "Shape": _shape,
     "Size": _size_operator,
-    "Constant": _constant,
-    "ConstantOfShape": _constant_of_shape,
-    "Range": _range,
     "Reshape": _reshape,
     "Flatten": _flatten,
     "Squeeze": _squeeze,
@@ -409,9 +325,4 @@ OPERATORS: Mapping[str, ShapeFunction] = {
     "Pad": _pad,
     "DepthToSpace": _depth_to_space,
     "SpaceToDepth": _depth_to_space,
-    "RandomNormal": _random_shape,
-    "RandomUniform": _random_shape,
-    "HannWindow": _window,
-    "HammingWindow": _window,
-    "BlackmanWindow": _window,
 }

@@ -38,23 +38,32 @@ _ODD = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, Mod
 
 
 def propagate(
-    graphs: ModelGraphs, *, dims: Mapping[str, Dimension] | None = None, smallest_dimension: int = 0
+    graphs: ModelGraphs,
+    *,
+    dims: Mapping[str, Dimension] | None = None,
+    smallest_dimension: int = 0,
+    assume_equal: bool = True,
 ) -> Propagation:
     """Shapes, element types and shape-like contents of every value of the model.
 
     dims binds symbols of the model to numbers (or other dimensions) everywhere. smallest_dimension is what the model's
     own symbols are taken to be at least: 0 is always true, 1 gives plainer results that leave empty tensors aside.
-    Never raises for what is in the model.
+    assume_equal takes two symbols that meet in a broadcast for equal, as they mostly are; without it the result is a
+    symbol of its own, since one of the two may be 1. A symbol in the target of a Reshape is taken to be no 0, which
+    would mean "copy". Never raises for what is in the model.
     """
-    return _Walk(graphs, dims or {}, smallest_dimension).run()
+    return _Walk(graphs, dims or {}, smallest_dimension, assume_equal).run()
 
 
 class _Walk:
-    def __init__(self, graphs: ModelGraphs, dims: Mapping[str, Dimension], smallest_dimension: int) -> None:
+    def __init__(
+        self, graphs: ModelGraphs, dims: Mapping[str, Dimension], smallest_dimension: int, assume_equal: bool
+    ) -> None:
         self.graphs = graphs
         self.model = graphs.model
         self._dims = dims
         self._smallest_dimension = smallest_dimension
+        self.assumes_equal = assume_equal
         self._functions = {
             (each.proto.domain, each.proto.name, each.proto.overload): each
             for each in graphs.functions
@@ -178,6 +187,10 @@ class ScopeWalk:
     @property
     def model(self) -> Model:
         return self._walk.model
+
+    @property
+    def assumes_equal(self) -> bool:
+        return self._walk.assumes_equal
 
     def run(self) -> None:
         graph = self._scope.graph
