@@ -20,10 +20,13 @@ from onnxctl.passes.fold_constants import fold_constants
 from onnxctl.passes.fold_layouts import fold_layouts
 from onnxctl.passes.fold_scalars_into_weights import fold_scalars_into_weights
 from onnxctl.passes.fold_shapes import fold_shapes
+from onnxctl.passes.fold_signs import fold_signs
 from onnxctl.passes.fuse_batch_normalization import fuse_batch_normalization
 from onnxctl.passes.fuse_channel_arithmetic import fuse_channel_arithmetic
+from onnxctl.passes.fuse_division import fuse_division
 from onnxctl.passes.fuse_gelu import fuse_gelu
 from onnxctl.passes.fuse_matmul_add import fuse_matmul_add
+from onnxctl.passes.fuse_reduction_shape import fuse_reduction_shape
 from onnxctl.passes.lift_constants import lift_constants
 from onnxctl.passes.merge_casts import merge_casts
 from onnxctl.passes.merge_clips import merge_clips
@@ -70,6 +73,9 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("merge_pieces", merge_pieces, "replace Concat of one tensor's pieces by the tensor or one Gather"),
     Pass("merge_slices_into_split", merge_slices_into_split, "split once where every part is sliced out"),
     Pass("fuse_gelu", fuse_gelu, "make one Gelu of its erf or tanh form", exact=False),
+    Pass("fuse_division", fuse_division, "divide instead of multiplying by a reciprocal", exact=False),
+    Pass("fold_signs", fold_signs, "let constants hold the signs of negated parts"),
+    Pass("fuse_reduction_shape", fuse_reduction_shape, "let reductions leave out their axes", exact=False),
     Pass("fuse_batch_normalization", fuse_batch_normalization, "take BatchNormalization into weights", exact=False),
     Pass("fuse_channel_arithmetic", fuse_channel_arithmetic, "take channel arithmetic into weights", exact=False),
     Pass("fold_scalars_into_weights", fold_scalars_into_weights, "take scalars into weights far before", exact=False),
