@@ -266,6 +266,17 @@ class Graph:
         self._unsorted = True
         return node
 
+    def insert(self, node: NodeProto, *, before: NodeProto) -> NodeProto:
+        """A copy of a whole node, its attributes and subgraphs included, in front of another."""
+        copy: NodeProto = self.proto.node.add()
+        copy.CopyFrom(node)
+        place, _ = self._positions[id(before)]
+        self._added_count += 1
+        self._positions[id(copy)] = (place - 0.5, self._added_count)
+        self._attach(copy)
+        self._unsorted = True
+        return copy
+
     def remove(self, node: NodeProto) -> None:
         """Take the node out. Its outputs stay unmade until another node makes them: see `replace_uses`."""
         self._detach_reads(node)

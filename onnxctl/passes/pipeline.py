@@ -27,6 +27,8 @@ from onnxctl.passes.fuse_division import fuse_division
 from onnxctl.passes.fuse_gelu import fuse_gelu
 from onnxctl.passes.fuse_matmul_add import fuse_matmul_add
 from onnxctl.passes.fuse_reduction_shape import fuse_reduction_shape
+from onnxctl.passes.inline_functions import inline_functions
+from onnxctl.passes.inline_if import inline_if
 from onnxctl.passes.lift_constants import lift_constants
 from onnxctl.passes.merge_casts import merge_casts
 from onnxctl.passes.merge_clips import merge_clips
@@ -43,16 +45,20 @@ from onnxctl.passes.remove_unused import remove_unused
 from onnxctl.passes.share_initializers import share_initializers
 from onnxctl.passes.share_sizes import share_sizes
 from onnxctl.passes.simplify_shape_arithmetic import simplify_shape_arithmetic
+from onnxctl.passes.unroll_loops import unroll_loops
 
 PIPELINE: tuple[Pass, ...] = (
     Pass("lift_constants", lift_constants, "turn Constant nodes into initializers"),
     Pass("remove_unused", remove_unused, "remove nodes, initializers, outputs and functions that nothing needs"),
+    Pass("inline_functions", inline_functions, "put the body of a function in place of its only call"),
     Pass("eliminate_identity", eliminate_identity, "remove Identity and operators of one input that hand it on"),
     Pass("eliminate_dropout", eliminate_dropout, "remove Dropout at inference"),
     Pass("fold_shapes", fold_shapes, "replace Shape, Size and what is picked of them by known sizes"),
     Pass("simplify_shape_arithmetic", simplify_shape_arithmetic, "write down what computed shapes come to"),
     Pass("fold_layouts", fold_layouts, "store weights in the shape and order they are read in"),
     Pass("fold_constants", fold_constants, "compute what depends on constants only"),
+    Pass("inline_if", inline_if, "put the branch that is always taken in place of an If"),
+    Pass("unroll_loops", unroll_loops, "put the iterations of a Loop in its place where that pays"),
     Pass("eliminate_cast", eliminate_cast, "remove Cast to the type a value has"),
     Pass("eliminate_reshape", eliminate_reshape, "remove Reshape, Expand, ... to the shape a tensor has"),
     Pass("eliminate_slice", eliminate_slice, "remove Slice that takes everything"),
