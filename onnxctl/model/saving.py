@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Iterator, Sequence
@@ -258,7 +257,7 @@ def _write(
     folder: str, name: str, target: Target, pieces: Iterator[wire.Piece], model: Model, undo: contextlib.ExitStack
 ) -> str:
     """A new file with these pieces, flushed to disk; `undo` removes it."""
-    path = os.path.join(folder, f".{name[:200]}.{secrets.token_hex(6)}.tmp")
+    path = os.path.join(folder, f".{name[:200]}.{os.urandom(6).hex()}.tmp")
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         undo.callback(_unlink_quietly, path)

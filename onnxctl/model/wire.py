@@ -11,8 +11,8 @@ Encoding: https://protobuf.dev/programming-guides/encoding/. Field numbers: onnx
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ PAYLOAD_THRESHOLD_BYTES = 1024
 MAXIMUM_NESTING = 100
 """Messages inside messages, as deep as the protobuf library itself accepts."""
 
-MARK = "onnxctl:" + secrets.token_hex(8)
+MARK = "onnxctl:" + os.urandom(8).hex()
 """external_data key of a payload taken out; unguessable, so that no file can name one of our payloads."""
 
 _MARK_BYTES = MARK.encode()
