@@ -377,11 +377,11 @@ def _least_of_atom(atom: Atom) -> int | None:
 
 
 def _relaxed(terms: Mapping[Monomial, int | Fraction]) -> dict[Monomial, int | Fraction] | None:
-    """A polynomial that is never above, with the first p // c or max(p, 0) that hinders replaced by its linear bound.
+    """A polynomial that is never above: one p // c or max(p, 0), best one subtracted, replaced by its linear bound.
 
     (p - c + 1)/c <= p // c <= p/c, and p <= max(p, 0) <= p - min(lower bound of p, 0).
     """
-    for monomial, coefficient in terms.items():
+    for monomial, coefficient in sorted(terms.items(), key=lambda term: term[1] > 0):
         for index, (atom, exponent) in enumerate(monomial):
             if isinstance(atom, Symbol) or exponent != 1:
                 continue

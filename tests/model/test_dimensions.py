@@ -149,6 +149,13 @@ def test_a_larger_minimum_proves_more() -> None:
     assert dimensions.positive_part(n - 1) != n - 1
 
 
+def test_parts_of_a_padded_size_add_up() -> None:
+    padded = 7 * ((n + 6) // 7)
+    rolled = dimensions.positive_part(padded - 3) + dimensions.positive_part(dimensions.minimum(padded, 3))
+    assert rolled == padded
+    assert lower_bound(padded - n) == 0
+
+
 def test_no_division_by_zero_is_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         n // 0

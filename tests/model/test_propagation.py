@@ -329,9 +329,8 @@ def test_functions_called_alike_are_walked_once(graphs_of: Opener) -> None:
             f'<domain: "local", opset_import: ["" : 18, "local" : 1]> F{level} (x) => (y) '
             f"{{ a = {below} (x) y = {below} (a) }}"
         )
-    found = propagate(
-        graphs_of(model_text("agraph (float[n] x) => (y) { y = local.F30 (x) }", functions=" ".join(functions)))
-    )
+    text = "agraph (float[n] x) => (y) { y = local.F30 (x) }"
+    found = propagate(graphs_of(model_text(text, functions=" ".join(functions))))
     assert shown(found, "y") == "[n]"
     assert len(list(found.top.walk())) == 32
 

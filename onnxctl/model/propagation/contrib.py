@@ -5,7 +5,7 @@ Source: onnxruntime's ContribOperators.md. Operators not listed keep the types t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from onnx import TensorProto
 
@@ -132,6 +132,14 @@ def _embedding(call: Call) -> list[Fact]:
     return [result, tensor(TensorProto.INT32, (ids[0],)), result]
 
 
+def _quantized_lstm(call: Call) -> Sequence[Fact]:
+    """As LSTM, but with the recurrence weights laid out another way: their shape does not give hidden_size."""
+    if not call.has_attribute("hidden_size"):
+        return [tensor(call.dtype(0), call.unknown_shape(4)), *[tensor(call.dtype(0), call.unknown_shape(3))] * 2]
+    facts = layers.OPERATORS["LSTM"](call)
+    return [facts] if isinstance(facts, Fact) else facts
+
+
 def _bias_split_gelu(call: Call) -> Fact:
     shape = call.shape(0)
     return tensor(call.dtype(0), None if not shape else (*shape[:-1], shape[-1] // 2))
@@ -224,6 +232,7 @@ OPERATORS: Mapping[str, ShapeFunction] = {
     "MultiHeadAttention": _multi_head_attention,
     "GroupQueryAttention": _group_query_attention,
     "BiasSplitGelu": _bias_split_gelu,
+    "DynamicQuantizeLSTM": _quantized_lstm,
     "BiasDropout": _bias_dropout,
     "QLinearConcat": _quantized_concat,
     "QLinearAveragePool": _quantized_pool,

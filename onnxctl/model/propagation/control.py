@@ -72,9 +72,8 @@ def _loop(call: Call) -> list[Fact]:
     if found is None:
         return []
     state, results = found
-    if trips != 0 and results[0].values != (
-        True,
-    ):  # it may end early; the body's own condition is true whenever it runs
+    # the body's own condition is true whenever it runs; what it gives on is False in the end where it may end early
+    if trips != 0 and results[0].values != (True,):
         trips = unknown_trips
         call.host.run_body(call.node, "body", [counter, condition, *state], trips)
     ran = isinstance(trips, int) and trips > 0
