@@ -12,21 +12,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from onnxctl.reports import (
-    ModelFigures,
-    ModelSummary,
-    OptimizeConfig,
-    OptimizeReport,
-    ProvidersReport,
-    RunConfig,
-    RunReport,
-    Verification,
-)
-
 if TYPE_CHECKING:
     from onnxctl.child import Child
     from onnxctl.model.graph import ModelGraphs
     from onnxctl.passes.manager import ManagerResult
+    from onnxctl.reports import (
+        ModelFigures,
+        ModelSummary,
+        OptimizeConfig,
+        OptimizeReport,
+        ProvidersReport,
+        RunReport,
+        Verification,
+    )
 
 STANDARD_STREAM = "-"
 
@@ -84,6 +82,7 @@ def optimize(
     report says so.
     """
     from onnxctl.errors import UsageError
+    from onnxctl.reports import OptimizeConfig
 
     target = path if in_place and output is None else output
     if target is None or target == STANDARD_STREAM:
@@ -114,6 +113,7 @@ def _optimize(config: OptimizeConfig, news: News) -> OptimizeReport:
     from onnxctl.model.graph import ModelGraphs
     from onnxctl.model.loading import model_file, open_model
     from onnxctl.model.saving import check_target, saved_bytes, stage
+    from onnxctl.reports import OptimizeReport
 
     started = time.perf_counter_ns()
     with model_file(config.path) as file, Child(preload=("onnx", "onnxruntime")) as child:
@@ -165,6 +165,7 @@ def _rewrite(graphs: ModelGraphs, child: Child, config: OptimizeConfig, news: Ne
 
 
 def _verify(original: str, candidate: str, config: OptimizeConfig, news: News) -> Verification:
+    from onnxctl.reports import Verification
     from onnxctl.runtime.compare import compare_in_child
 
     if not config.verify:
@@ -174,6 +175,8 @@ def _verify(original: str, candidate: str, config: OptimizeConfig, news: News) -
 
 
 def _figures(summary: ModelSummary, file_bytes: int) -> ModelFigures:
+    from onnxctl.reports import ModelFigures
+
     return ModelFigures(
         node_count=summary.node_count,
         initializer_count=summary.initializer_count,
@@ -214,6 +217,7 @@ def run(
     """
     from onnxctl.analysis.structure import require_usable
     from onnxctl.model.loading import model_file, open_model
+    from onnxctl.reports import RunConfig
     from onnxctl.runtime.measure import measure_in_child
 
     default = RunConfig(path=path)

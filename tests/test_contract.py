@@ -21,7 +21,7 @@ from onnxctl import errors
 from onnxctl.commands.options import FormatName
 from onnxctl.render.formats import FORMATS
 from onnxctl.render.screen import Screen
-from onnxctl.reports import KINDS, SCHEMA, Report
+from onnxctl.reports import KINDS, SCHEMA, Report, field_types
 from tests.command_line import onnxctl, strict_json
 from tests.conftest import SAMPLES
 from tests.render.filling import filled
@@ -46,7 +46,7 @@ def error_types() -> list[type[errors.OnnxctlError]]:
 def structure(kind: Any) -> Any:
     """A type as JSON: an object's keys, a list's entry in a list, alternatives joined by "|"."""
     if is_dataclass(kind) and isinstance(kind, type):
-        return {name: structure(hint) for name, hint in typing.get_type_hints(kind).items()}
+        return {name: structure(hint) for name, hint in field_types(kind).items()}
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple:
         return [structure(each) for each in arguments if each is not Ellipsis]

@@ -1,9 +1,14 @@
-"""Reports are JSON: there and back without loss."""
+"""Reports are JSON: there and back without loss; each verb's are loaded for that verb alone."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
+import pkgutil
+import subprocess
+import sys
+from dataclasses import is_dataclass
 from typing import Any, get_args
 
 import pytest
@@ -11,7 +16,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxctl import reports
-from onnxctl.reports import KINDS, Report, decode, encode
+from onnxctl.reports import KINDS, Report, decode, encode, field_types
+
+HOMES = [importlib.import_module(f"onnxctl.reports.{each.name}") for each in pkgutil.iter_modules(reports.__path__)]
+DATACLASSES = [
+    each
+    for home in HOMES
+    for each in vars(home).values()
+    if is_dataclass(each) and isinstance(each, type) and each.__module__ == home.__name__
+]
+
+
+def any_of(kind: type) -> st.SearchStrategy[Any]:
+    return st.builds(kind, **{name: st.from_type(hint) for name, hint in field_types(kind).items()})
+
+
+for each in DATACLASSES:
+    st.register_type_strategy(each, any_of)
 
 any_report = st.one_of(*(st.from_type(kind) for kind in get_args(Report)))
 
@@ -27,6 +48,19 @@ def test_every_report_survives_json(report: Any) -> None:
 def test_every_report_has_a_kind() -> None:
     assert set(get_args(Report)) == set(KINDS)
     assert len(set(KINDS.values())) == len(KINDS)
+
+
+@pytest.mark.parametrize("kind", DATACLASSES, ids=lambda kind: kind.__name__)
+def test_every_report_can_be_imported_by_its_name(kind: type) -> None:
+    assert getattr(reports, kind.__name__) is kind
+    assert kind.__name__ in dir(reports)
+
+
+def test_a_verb_loads_its_own_reports_only() -> None:
+    code = "import sys; from onnxctl.reports import ModelSummary, encode; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name for name in done.stdout.split() if name.startswith("onnxctl.reports.")}
+    assert loaded == {"onnxctl.reports.summary", "onnxctl.reports.encoding"}
 
 
 def test_numbers_that_json_lacks_become_words() -> None:

@@ -6,9 +6,10 @@ Strings in the tree are as they came, and may be hostile; every format escapes e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from onnxctl.reports import Finding
+if TYPE_CHECKING:
+    from onnxctl.reports import Finding
 
 Style = Literal["plain", "strong", "dim", "accent", "good", "warning", "bad"]
 

@@ -6,9 +6,12 @@ A format is loaded when it is used: printing one report should not pay for the o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from onnxctl.render.screen import Screen
-from onnxctl.reports import Report
+
+if TYPE_CHECKING:
+    from onnxctl.reports import Report
 
 
 def _render_text(report: Report, screen: Screen) -> str:

@@ -7,16 +7,20 @@ The text is ASCII, so no name can disturb a terminal; the bytes of a file name t
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from onnxctl.render.screen import Screen
-from onnxctl.reports import JSON, KINDS, SCHEMA, Report, encode
+from onnxctl.reports import SCHEMA, encode
+
+if TYPE_CHECKING:
+    from onnxctl.reports import JSON, Report
 
 _LINE = 100
 
 
 def render(report: Report, screen: Screen) -> str:
     """The report as JSON, ending in a line break; the same on every screen."""
-    return _laid_out({"schema": SCHEMA, "kind": KINDS[type(report)], "data": encode(report)}, "") + "\n"
+    return _laid_out({"schema": SCHEMA, "kind": report.kind, "data": encode(report)}, "") + "\n"
 
 
 def _laid_out(value: JSON, indent: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from onnxctl.render.document import (
     Block,
@@ -21,7 +22,9 @@ from onnxctl.render.document import (
 from onnxctl.render.escape import escape, escape_lines
 from onnxctl.render.screen import Screen
 from onnxctl.render.views import document_of
-from onnxctl.reports import Report
+
+if TYPE_CHECKING:
+    from onnxctl.reports import Report
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~#$!])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}

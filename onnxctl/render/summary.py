@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from textwrap import shorten
+from typing import TYPE_CHECKING
 
 from onnxctl.render.document import (
     Block,
@@ -21,7 +22,9 @@ from onnxctl.render.document import (
     Table,
 )
 from onnxctl.render.units import count_of, format_bytes, format_count
-from onnxctl.reports import DtypeParameters, FileInfo, FunctionInfo, ModelSummary, NodeInfo, TensorSpec, WeightInfo
+
+if TYPE_CHECKING:
+    from onnxctl.reports import DtypeParameters, FileInfo, FunctionInfo, ModelSummary, NodeInfo, TensorSpec, WeightInfo
 
 _ALIKE = 4
 """So many neighbouring inputs or outputs of one type are shown as the first, a count, and the last."""

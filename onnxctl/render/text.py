@@ -6,6 +6,7 @@ In a terminal, cells are cut or wrapped to its width; in a pipe rows are as long
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, chop_cells
 
@@ -27,7 +28,9 @@ from onnxctl.render.document import (
 from onnxctl.render.escape import cut_middle, escape, escape_lines
 from onnxctl.render.screen import Screen
 from onnxctl.render.views import document_of
-from onnxctl.reports import Report
+
+if TYPE_CHECKING:
+    from onnxctl.reports import Report
 
 _CODES: dict[Style, str] = {"strong": "1", "dim": "2", "accent": "36", "good": "32", "warning": "33", "bad": "31"}
 _SEVERITIES: dict[str, Style] = {"info": "dim", "warning": "warning", "error": "bad"}

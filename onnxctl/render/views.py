@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from onnxctl.render.document import Document, Facts, Heading
-from onnxctl.reports import ErrorReport, ModelSummary, OptimizeReport, ProvidersReport, Report, RunReport
+
+if TYPE_CHECKING:
+    from onnxctl.reports import Report
 
 
 def document_of(report: Report) -> Document:
     """The report laid out."""
-    match report:
-        case ModelSummary():
+    match report.kind:
+        case "inspect":
             from onnxctl.render.summary import summary_document
 
             return summary_document(report)
-        case OptimizeReport():
+        case "optimize":
             from onnxctl.render.optimization import optimization_document
 
             return optimization_document(report)
-        case RunReport():
+        case "run":
             from onnxctl.render.measurement import measurement_document
 
             return measurement_document(report)
-        case ProvidersReport():
+        case "providers":
             from onnxctl.render.providers import providers_document
 
             return providers_document(report)
-        case ErrorReport():
+        case "error":
             rows = (("error", report.error), ("message", report.message), ("hint", report.hint))
             return Document((Heading("Error", level=1), Facts(tuple(row for row in rows if row[1]))))

@@ -7,7 +7,7 @@ import typing
 from dataclasses import is_dataclass
 from typing import Any, Literal
 
-from onnxctl.reports import KINDS, Report
+from onnxctl.reports import KINDS, Report, field_types
 
 REPORT_TYPES = tuple(KINDS)
 
@@ -19,7 +19,7 @@ def filled(kind: type, text: str) -> Report:
 
 def _value(kind: Any, text: str) -> Any:
     if is_dataclass(kind) and isinstance(kind, type):
-        hints = typing.get_type_hints(kind)
+        hints = field_types(kind)
         return kind(**{name: _value(hint, text) for name, hint in hints.items()})
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple:

@@ -1,0 +1,17 @@
+"""The reports that commands print, each with its `kind` in the JSON envelope."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import get_args
+
+from onnxctl.reports.measurement import RunReport
+from onnxctl.reports.optimization import OptimizeReport
+from onnxctl.reports.providers import ProvidersReport
+from onnxctl.reports.shared import ErrorReport
+from onnxctl.reports.summary import ModelSummary
+
+Report = ModelSummary | OptimizeReport | RunReport | ProvidersReport | ErrorReport
+
+KINDS: Mapping[type, str] = {each: each.kind for each in get_args(Report)}
+"""Each report's `kind` in the JSON envelope."""
