@@ -40,6 +40,7 @@ from onnxctl.passes.merge_reshapes import merge_reshapes
 from onnxctl.passes.merge_slices import merge_slices
 from onnxctl.passes.merge_slices_into_split import merge_slices_into_split
 from onnxctl.passes.merge_transposes import merge_transposes
+from onnxctl.passes.move_reshapes import move_reshapes
 from onnxctl.passes.move_splits import move_splits
 from onnxctl.passes.remove_unused import remove_unused
 from onnxctl.passes.share_initializers import share_initializers
@@ -88,6 +89,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("fuse_matmul_add", fuse_matmul_add, "make one Gemm of MatMul and Add; take Transpose into it", exact=False),
     Pass("merge_parallel_matmuls", merge_parallel_matmuls, "multiply a tensor by several weights at once", exact=False),
     Pass("move_splits", move_splits, "reshape and transpose before a Split, not each part behind it"),
+    Pass("move_reshapes", move_reshapes, "keep tensors two-dimensional between Reshapes"),
     Pass("share_sizes", share_sizes, "compute each size of a dynamic shape once"),
     Pass("share_initializers", share_initializers, "keep one of several initializers of equal content"),
     Pass("eliminate_common_subexpressions", eliminate_common_subexpressions, "compute equal expressions once"),
