@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
+from dataclasses import dataclass
+from statistics import NormalDist, fmean, stdev
 
 from onnxctl.reports import LatencyStatistics
 
@@ -17,6 +18,9 @@ TREND_BLOCKS = 24
 TREND_SIGNIFICANCE = 0.01
 TREND_EFFECT = 0.02
 """A trend counts where it is both unlikely by chance and larger than this share of the median."""
+
+Pair = tuple[float, float]
+"""A sample of the one and a sample of the other, taken right after each other in random order."""
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
@@ -122,3 +126,54 @@ def _block_medians(samples: Sequence[float]) -> list[float]:
     count = min(TREND_BLOCKS, len(samples))
     edges = [len(samples) * index // count for index in range(count + 1)] if count else []
     return [percentile(sorted(samples[a:b]), 50) for a, b in itertools.pairwise(edges)]
+
+
+# ---------------------------------------------------------------- two sets of samples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatioEstimate:
+    """How many times as long the second takes as the first, and the confidence interval of that ratio."""
+
+    ratio: float
+    low: float
+    high: float
+
+
+def compare_pairs(rounds: Sequence[Sequence[Pair]], confidence: float = CONFIDENCE) -> RatioEstimate:
+    """The median ratio second / first of paired samples (all > 0), with an interval that assumes no distribution.
+
+    Slow changes of the machine hit both samples of a pair and cancel out. Of all pairs together the interval of the
+    median is exact where the order within each pair was random (`median_interval`, a sign test turned around). What
+    differs from round to round, because both were set up anew, is in Student's interval of the rounds' medians, in
+    logarithms; the interval reported spans both. A single round has the first one only.
+
+    Raises ValueError for no pairs.
+    """
+    logs = [[math.log(second / first) for first, second in pairs] for pairs in rounds if pairs]
+    together = sorted(itertools.chain.from_iterable(logs))
+    if not together:
+        raise ValueError("no ratio of no pairs")
+    low, high = median_interval(together, confidence)
+    middle = percentile(together, 50)
+    if len(logs) > 1:
+        medians = [percentile(sorted(each), 50) for each in logs]
+        reach = _student_quantile(len(medians) - 1, 0.5 + confidence / 2) * stdev(medians) / math.sqrt(len(medians))
+        low, high = min(low, fmean(medians) - reach), max(high, fmean(medians) + reach)
+    return RatioEstimate(ratio=math.exp(middle), low=math.exp(min(low, middle)), high=math.exp(max(high, middle)))
+
+
+def _student_quantile(degrees: int, probability: float) -> float:
+    """The quantile of Student's t distribution, by the Cornish-Fisher expansion from 3 degrees on."""
+    if degrees == 1:
+        return math.tan(math.pi * (probability - 0.5))
+    if degrees == 2:
+        return (2 * probability - 1) * math.sqrt(2 / (4 * probability * (1 - probability)))
+    z = NormalDist().inv_cdf(probability)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / degrees**power for power, term in enumerate(terms, 1))

@@ -9,6 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxctl.runtime.statistics import (
+    Pair,
+    _student_quantile,
+    compare_pairs,
     count_outliers,
     median_interval,
     percentile,
@@ -103,3 +106,62 @@ def test_trend_rarely_sees_one_in_noise() -> None:
 @given(st.lists(st.integers(min_value=0, max_value=1000), max_size=60))
 def test_trend_of_anything_is_finite(samples: list[int]) -> None:
     assert math.isfinite(trend(samples))
+
+
+# ---------------------------------------------------------------- two sets of samples
+
+
+@pytest.mark.parametrize(
+    ("degrees", "quantile"), [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (5, 2.571), (7, 2.365), (30, 2.042)]
+)
+def test_students_quantiles_are_those_of_the_tables(degrees: int, quantile: float) -> None:
+    assert _student_quantile(degrees, 0.975) == pytest.approx(quantile, rel=0.02)
+
+
+def simulated(
+    generator: random.Random, ratio: float, *, rounds: int = 5, pairs: int = 100, session: float = 0.0
+) -> list[list[Pair]]:
+    """Pairs of a machine that drifts and stutters; session is how much each set-up differs from the last."""
+    found = []
+    for _ in range(rounds):
+        offset = math.exp(generator.gauss(0, session))
+        speed, made = 1.0, []
+        for _ in range(pairs):
+            speed *= math.exp(generator.gauss(0, 0.01))
+            stutter = [math.exp(generator.gauss(0, 0.05)) * (3 if generator.random() < 0.02 else 1) for _ in "ab"]
+            made.append((speed * stutter[0] * 1e6, speed * stutter[1] * 1e6 * ratio * offset))
+        found.append(made)
+    return found
+
+
+@pytest.mark.parametrize(("rounds", "session"), [(5, 0.0), (5, 0.02), (1, 0.0)])
+def test_two_of_the_same_are_told_apart_as_rarely_as_promised(rounds: int, session: float) -> None:
+    generator = random.Random(rounds)
+    estimates = [compare_pairs(simulated(generator, 1.0, rounds=rounds, pairs=60, session=session)) for _ in range(300)]
+    alarms = sum(not each.low <= 1 <= each.high for each in estimates)
+    assert alarms <= 0.05 * len(estimates) + 8  # two standard deviations of the experiment
+
+
+@pytest.mark.parametrize("ratio", [0.97, 1.03])
+def test_three_percent_are_found_in_noise(ratio: float) -> None:
+    generator = random.Random(1)
+    estimates = [compare_pairs(simulated(generator, ratio, pairs=150, session=0.003)) for _ in range(40)]
+    found = sum(each.high < 1 if ratio < 1 else each.low > 1 for each in estimates)
+    assert found >= 36
+    assert all(abs(each.ratio - ratio) < 0.02 for each in estimates)
+
+
+PAIRS = st.lists(st.tuples(st.floats(min_value=1, max_value=1e12), st.floats(min_value=1, max_value=1e12)), min_size=1)
+
+
+@given(st.lists(PAIRS, min_size=1, max_size=4))
+def test_the_ratio_lies_in_its_interval_and_turns_around(rounds: list[list[Pair]]) -> None:
+    forth = compare_pairs(rounds)
+    back = compare_pairs([[(second, first) for first, second in pairs] for pairs in rounds])
+    assert forth.low <= forth.ratio <= forth.high
+    assert (back.ratio, back.low, back.high) == pytest.approx((1 / forth.ratio, 1 / forth.high, 1 / forth.low))
+
+
+def test_there_is_no_ratio_of_nothing() -> None:
+    with pytest.raises(ValueError, match="no pairs"):
+        compare_pairs([[]])
