@@ -39,6 +39,7 @@ from onnxctl.passes.merge_pieces import merge_pieces
 from onnxctl.passes.merge_reshapes import merge_reshapes
 from onnxctl.passes.merge_slices import merge_slices
 from onnxctl.passes.merge_slices_into_split import merge_slices_into_split
+from onnxctl.passes.merge_strided_slices import merge_strided_slices
 from onnxctl.passes.merge_transposes import merge_transposes
 from onnxctl.passes.move_reshapes import move_reshapes
 from onnxctl.passes.move_splits import move_splits
@@ -77,6 +78,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("eliminate_zero_states", eliminate_zero_states, "leave out initial states of zeros of LSTM, GRU, RNN"),
     Pass("merge_pads", merge_pads, "pad once, and inside the Conv or AveragePool that follows", exact=False),
     Pass("merge_slices", merge_slices, "slice once"),
+    Pass("merge_strided_slices", merge_strided_slices, "rearrange where strided Slices pick all phases apart"),
     Pass("merge_pieces", merge_pieces, "replace Concat of one tensor's pieces by the tensor or one Gather"),
     Pass("merge_slices_into_split", merge_slices_into_split, "split once where every part is sliced out"),
     Pass("fuse_gelu", fuse_gelu, "make one Gelu of its erf or tanh form", exact=False),
