@@ -123,6 +123,62 @@ def test_dynamic_shapes(graphs_of: Opener, nodes: str, shape: str) -> None:
         assert shown(found, "y") == shape
 
 
+OLD_OPSETS = [
+    (11, "y = Squeeze <axes = [1]> (x)", "[n, 6]"),
+    (13, "y = Squeeze (x, one)", "[n, 6]"),
+    (11, "y = Unsqueeze <axes = [0, 4]> (x)", "[1, n, 1, 6, 1]"),
+    (12, "y = ReduceSum <axes = [2], keepdims = 0> (x)", "[n, 1]"),
+    (13, "y = ReduceSum <keepdims = 0> (x, two)", "[n, 1]"),
+    (13, "y = ReduceMean <axes = [2], keepdims = 0> (x)", "[n, 1]"),
+    (17, "y = ReduceMax <axes = [2]> (x)", "[n, 1, 1]"),
+    (18, "y = ReduceMax (x, two)", "[n, 1, 1]"),
+    (18, "y = ReduceL2 <noop_with_empty_axes = 1> (x)", "[n, 1, 6]"),
+    (9, "y = Slice <axes = [2], starts = [1], ends = [-1]> (x)", "[n, 1, 4]"),
+    (10, "y = Slice (x, one, five, two)", "[n, 1, 4]"),
+    (2, "y = Pad <pads = [0, 0, 1, 0, 0, 2]> (x)", "[n, 1, 9]"),
+    (11, "y = Pad (x, pads)", "[n, 1, 9]"),
+    (18, "y = Pad (x, pair, , two)", "[n, 1, 9]"),
+    (9, "y, z = TopK <axis = 2, k = 2> (x)", "[n, 1, 2]"),
+    (10, "y, z = TopK <axis = 2> (x, two)", "[n, 1, 2]"),
+    (11, "y, z = Split <axis = 2, split = [2, 4]> (x)", "[n, 1, 2]"),
+    (13, "y, z = Split <axis = 2> (x)", "[n, 1, 3]"),
+    (9, "y = Upsample (x, scales)", "[n, 2, 9]"),
+    (10, "y = Resize (x, scales)", "[n, 2, 9]"),
+    (13, "y = Resize (x, , scales)", "[n, 2, 9]"),
+    (13, "y = Resize (x, , , target)", "[4, 5, 7]"),
+    (18, "y = Resize <axes = [2]> (x, , , two)", "[n, 1, 2]"),
+    (1, "y = Reshape <shape = [-1, 2]> (x)", "[3*n, 2]"),
+    (14, "y = Reshape (x, copied)", "[n, 1, 3, 2]"),
+    (14, "y = Reshape <allowzero = 1> (x, none)", "[0, 4]"),
+    (6, "y = Add <broadcast = 1> (x, x)", "[n, 1, 6]"),
+    (6, "y = Tile (x, pads3)", "[2*n, 1, 18]"),
+    (11, "y = Softmax <axis = 1> (x)", "[n, 1, 6]"),
+    (15, "y = Shape <start = 1> (x)", "[2]"),
+    (12, 'y = Einsum <equation = "aib,acb->ac"> (x, x)', "[n, 1]"),
+    (12, 'y = Einsum <equation = "...b,...b"> (x, x)', "[n, 1]"),
+]
+
+
+@pytest.mark.parametrize(("opset", "node", "shape"), OLD_OPSETS)
+def test_each_opset_has_its_own_rules(graphs_of: Opener, opset: int, node: str, shape: str) -> None:
+    text = f"""agraph (float[n, 1, 6] x) => (y)
+    <int64[1] one = {{1}}, int64[1] two = {{2}}, int64[1] five = {{5}}, int64[6] pads = {{0, 0, 1, 0, 0, 2}},
+     int64[2] pair = {{1, 2}}, float[3] scales = {{1, 2, 1.5}}, int64[3] target = {{4, 5, 7}},
+     int64[4] copied = {{0, 0, -1, 2}},
+     int64[2] none = {{0, 4}}, int64[3] pads3 = {{2, 1, 3}}> {{ {node} }}"""
+    assert shown(propagate(graphs_of(model_text(text, opset=opset))), "y") == shape
+
+
+def test_integers_are_divided_towards_zero(graphs_of: Opener) -> None:
+    text = """agraph (float[n] x) => (y, z) <int64[1] three = {3}, int64[1] two = {2}> {
+        s = Shape (x) d = Sub (s, three) y = Div (d, two) z = Mod (d, two)
+    }"""
+    found = propagate(graphs_of(model_text(text)))
+    (quotient,), (remainder,) = found.top.integers("y") or (0,), found.top.integers("z") or (0,)
+    assert [evaluate(quotient, {"n": size}) for size in range(7)] == [-1, -1, 0, 0, 0, 1, 1]
+    assert [evaluate(remainder, {"n": size}) for size in range(7)] == [1, 0, 1, 0, 1, 0, 1]
+
+
 def test_empty_tensors_can_be_left_aside(graphs_of: Opener) -> None:
     graphs = graphs_of(
         model_text("""agraph (float[n, 4] x) => (y)

@@ -148,7 +148,7 @@ def _fixed(model: ModelProto, inputs: list[Any], *, symbolic: bool) -> tuple[Mod
     return bare, sizes
 
 
-@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, 6))])
+@pytest.mark.parametrize("part", range(6))
 def test_node_tests_with_symbolic_sizes(node_tests: list[Any], part: int, tmp_path: Path) -> None:
     wrong, claimed, count = [], 0, 0
     for name, model, inputs, outputs in node_tests[part::6]:

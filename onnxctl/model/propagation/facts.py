@@ -81,10 +81,16 @@ ABSENT = Fact("absent")
 def tensor(
     dtype: int | None, shape: Sequence[Dimension] | None = None, values: Sequence[Element] | None = None
 ) -> Fact:
-    """A tensor's fact, kept within bounds: too high a rank or too many elements count as unknown."""
+    """A tensor's fact, kept within bounds: too high a rank or too many elements count as unknown.
+
+    Raises ValueError for a negative size.
+    """
     if shape is None:
         return Fact("tensor", dtype)
     shape = tuple(shape)
+    for size in shape:
+        if isinstance(size, int) and size < 0:
+            raise ValueError(f"a dimension of {size}")
     if len(shape) > MAXIMUM_RANK:
         return Fact("tensor", dtype)
     if values is not None:
