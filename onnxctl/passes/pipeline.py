@@ -23,10 +23,16 @@ from onnxctl.passes.fold_shapes import fold_shapes
 from onnxctl.passes.fold_signs import fold_signs
 from onnxctl.passes.fuse_batch_normalization import fuse_batch_normalization
 from onnxctl.passes.fuse_channel_arithmetic import fuse_channel_arithmetic
+from onnxctl.passes.fuse_depth_to_space import fuse_depth_to_space
 from onnxctl.passes.fuse_division import fuse_division
 from onnxctl.passes.fuse_gelu import fuse_gelu
+from onnxctl.passes.fuse_hard_sigmoid import fuse_hard_sigmoid
+from onnxctl.passes.fuse_layer_normalization import fuse_layer_normalization
+from onnxctl.passes.fuse_leaky_relu import fuse_leaky_relu
 from onnxctl.passes.fuse_matmul_add import fuse_matmul_add
 from onnxctl.passes.fuse_reduction_shape import fuse_reduction_shape
+from onnxctl.passes.fuse_rms_normalization import fuse_rms_normalization
+from onnxctl.passes.fuse_self_gate import fuse_self_gate
 from onnxctl.passes.inline_functions import inline_functions
 from onnxctl.passes.inline_if import inline_if
 from onnxctl.passes.lift_constants import lift_constants
@@ -85,6 +91,12 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("fuse_division", fuse_division, "divide instead of multiplying by a reciprocal", exact=False),
     Pass("fold_signs", fold_signs, "let constants hold the signs of negated parts"),
     Pass("fuse_reduction_shape", fuse_reduction_shape, "let reductions leave out their axes", exact=False),
+    Pass("fuse_layer_normalization", fuse_layer_normalization, "make one LayerNormalization of its parts", exact=False),
+    Pass("fuse_rms_normalization", fuse_rms_normalization, "make one RMSNormalization of its parts", exact=False),
+    Pass("fuse_hard_sigmoid", fuse_hard_sigmoid, "make one HardSigmoid of addition, clamp and scaling", exact=False),
+    Pass("fuse_self_gate", fuse_self_gate, "make one HardSwish or Mish of its parts", exact=False),
+    Pass("fuse_leaky_relu", fuse_leaky_relu, "make one LeakyRelu of its parts", exact=False),
+    Pass("fuse_depth_to_space", fuse_depth_to_space, "make one DepthToSpace or SpaceToDepth of its parts"),
     Pass("fuse_batch_normalization", fuse_batch_normalization, "take BatchNormalization into weights", exact=False),
     Pass("fuse_channel_arithmetic", fuse_channel_arithmetic, "take channel arithmetic into weights", exact=False),
     Pass("fold_scalars_into_weights", fold_scalars_into_weights, "take scalars into weights far before", exact=False),
