@@ -1,16 +1,12 @@
-"""The whole story on one page: each verb, and the rooms it walks through.
-
-Every function takes a path ("-" for standard input) and returns a frozen report of `onnxctl.reports`; every error is
-one of `onnxctl.errors`. Rooms are imported when a verb is called, so that importing this module costs next to
-nothing.
-"""
+"""`optimize`: a simpler model that gives the same answers."""
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from onnxctl.api.progress import News, silent
 
 if TYPE_CHECKING:
     from onnxctl.child import Child
@@ -21,41 +17,10 @@ if TYPE_CHECKING:
         ModelSummary,
         OptimizeConfig,
         OptimizeReport,
-        ProvidersReport,
-        RunReport,
         Verification,
     )
 
 STANDARD_STREAM = "-"
-
-News = Callable[[str], None]
-"""Called with what is being done now, in a few words."""
-
-
-# ---------------------------------------------------------------- inspect
-
-
-def inspect(
-    path: str, *, nodes: bool = False, weights: bool = False, text: bool = False, dims: Mapping[str, int] | None = None
-) -> ModelSummary:
-    """What is in a model: its interface, operators, parameters and oddities; weights are not read.
-
-    nodes, weights and text ask for every node, every stored tensor, and the graph in ONNX's text syntax (weights
-    elided). dims gives symbolic dimensions a size. Raises UsageError for a symbol the model does not have, ModelError
-    for a file that can't be described.
-    """
-    from onnxctl.analysis.structure import check_structure
-    from onnxctl.analysis.summary import summarize
-    from onnxctl.model.loading import model_file, open_model
-
-    with model_file(path) as file:
-        model = open_model(file)
-        findings = check_structure(model)
-        summary = summarize(model, nodes=nodes, weights=weights, text=text, dims=dims, findings=findings)
-    return dataclasses.replace(summary, path=path)
-
-
-# ---------------------------------------------------------------- optimize
 
 
 def optimize(
@@ -103,7 +68,7 @@ def optimize(
         in_place=in_place,
         timeout_s=timeout_s,
     )
-    return _optimize(config, progress or _silent)
+    return _optimize(config, progress or silent)
 
 
 def _optimize(config: OptimizeConfig, news: News) -> OptimizeReport:
@@ -191,59 +156,3 @@ def list_passes() -> tuple[tuple[str, str], ...]:
     from onnxctl.passes.pipeline import PIPELINE
 
     return tuple((each.name, each.summary) for each in PIPELINE)
-
-
-# ---------------------------------------------------------------- run
-
-
-def run(
-    path: str,
-    *,
-    provider: str = "cpu",
-    dims: Mapping[str, int] | None = None,
-    seed: int = 0,
-    warmup: int | None = None,
-    runs: int | None = None,
-    duration_s: float | None = None,
-    intra_op_threads: int | None = None,
-    inter_op_threads: int | None = None,
-    timeout_s: float | None = None,
-    progress: News | None = None,
-) -> RunReport:
-    """Run a model on exactly this execution provider with generated inputs, and time it.
-
-    dims gives symbolic dimensions a size; the same seed gives the same inputs. runs, or else duration_s, says how much
-    is timed after `warmup` untimed runs. Raises ProviderUnavailable where the provider can't be used here.
-    """
-    from onnxctl.analysis.structure import require_usable
-    from onnxctl.model.loading import model_file, open_model
-    from onnxctl.reports import RunConfig
-    from onnxctl.runtime.measure import measure_in_child
-
-    default = RunConfig(path=path)
-    with model_file(path) as file:
-        require_usable(open_model(file))
-        config = RunConfig(
-            path=file,
-            provider=provider,
-            dims=tuple((dims or {}).items()),
-            seed=seed,
-            warmup_count=default.warmup_count if warmup is None else warmup,
-            run_count=runs,
-            duration_s=default.duration_s if duration_s is None else duration_s,
-            intra_op_threads=intra_op_threads,
-            inter_op_threads=inter_op_threads,
-            timeout_s=timeout_s,
-        )
-        return dataclasses.replace(measure_in_child(config, progress=progress or _silent), path=path)
-
-
-def providers() -> ProvidersReport:
-    """The execution providers: which this onnxruntime has, which work here, and how to get the others."""
-    from onnxctl.runtime.providers import describe
-
-    return describe()
-
-
-def _silent(news: str) -> None:
-    """Nobody listens."""

@@ -1,0 +1,39 @@
+"""The whole story: each verb, and the rooms it walks through; one module per verb.
+
+Every verb takes a path ("-" for standard input) and returns a frozen report of `onnxctl.reports`; every error is one
+of `onnxctl.errors`. A verb's module is loaded when the verb is first asked for, and the rooms when it is called, so
+that importing this package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onnxctl.api.inspection import inspect as inspect
+    from onnxctl.api.measurement import providers as providers
+    from onnxctl.api.measurement import run as run
+    from onnxctl.api.optimization import list_passes as list_passes
+    from onnxctl.api.optimization import optimize as optimize
+
+_HOMES: Mapping[str, str] = {
+    "inspect": "inspection",
+    "optimize": "optimization",
+    "list_passes": "optimization",
+    "run": "measurement",
+    "providers": "measurement",
+}
+"""The module of each verb."""
+
+
+def __getattr__(name: str) -> object:
+    """Load the module of a verb when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(_HOMES)
