@@ -10,16 +10,12 @@ from onnxctl.model.propagation.arithmetic import Binary
 from onnxctl.model.propagation.call import Call, ShapeFunction, normalized_axes
 from onnxctl.model.propagation.facts import INTEGER_TYPES, Element, Fact, static_shape, tensor
 
-_AXES_INPUT_SINCE = {"ReduceSum": 13}
-_OTHERS_SINCE = 18
-
 
 def _reduction(total: Binary | None = None) -> ShapeFunction:
     def shape_function(call: Call) -> Fact:
         fact = call.fact(0)
         keep = call.integer("keepdims", 1)
-        from_input = call.opset >= _AXES_INPUT_SINCE.get(call.op_type, _OTHERS_SINCE)
-        axes = call.axes(1) if from_input else call.integers("axes") or []
+        axes = call.axes(1)
         if axes is None or fact.shape is None:
             if axes == [] and not call.integer("noop_with_empty_axes", 0) and not keep:
                 return tensor(fact.dtype, ())
