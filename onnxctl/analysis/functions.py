@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from onnx import FunctionProto, ModelProto
 
+from onnxctl.analysis.problems import Problem, Refuse, raise_problem
 from onnxctl.analysis.scopes import as_text
 from onnxctl.analysis.wiring import FunctionKey
 from onnxctl.errors import InvalidModel, ResourceLimit
@@ -24,15 +25,16 @@ def function_key(function: FunctionProto) -> FunctionKey:
     return domain, function.name, function.overload
 
 
-def keys_of_functions(proto: ModelProto) -> frozenset[FunctionKey]:
-    """The keys of all functions. Raises InvalidModel where two have the same, or one has no name."""
+def keys_of_functions(proto: ModelProto, refuse: Refuse = raise_problem) -> frozenset[FunctionKey]:
+    """The keys of all functions. No two may have the same, none may be without a name."""
     keys: set[FunctionKey] = set()
     for function in proto.functions:
         key = function_key(function)
         if not function.name:
-            raise InvalidModel("a function has no name")
+            refuse(Problem("missing-name", "a function has no name", in_words(key), "functions"))
         if key in keys:
-            raise InvalidModel(f"function {in_words(key)} is given twice: readers would differ on which one counts")
+            message = f"function {in_words(key)} is given twice: readers would differ on which one counts"
+            refuse(Problem("duplicate-function", message, in_words(key), "functions"))
         keys.add(key)
     return frozenset(keys)
 

@@ -16,8 +16,8 @@ from onnxctl.analysis.operator_table import (
     rule_in_table,
     rule_of_schema,
 )
+from onnxctl.analysis.problems import Trouble
 from onnxctl.analysis.scopes import as_text
-from onnxctl.errors import InvalidModel
 
 NEWEST_OPSETS = {"": onnx.defs.onnx_opset_version(), "ai.onnx.ml": onnx.defs.onnx_ml_opset_version()}
 """The newest operator set the installed onnx knows, by domain."""
@@ -65,86 +65,113 @@ class OperatorRules:
         except (onnx.defs.SchemaError, UnicodeEncodeError):
             return None
 
-    def check_node(self, node: NodeProto, rule: OperatorRule | None, inputs: list[str], outputs: list[str]) -> None:
-        """Raises InvalidModel where the node breaks its rule; without a rule only the form of attributes is checked.
+    def check_node(
+        self,
+        node: NodeProto,
+        rule: OperatorRule | None,
+        inputs: list[str],
+        outputs: list[str],
+        troubles: list[Trouble],
+    ) -> None:
+        """Add to troubles where the node breaks its rule; without a rule only the form of attributes is checked.
 
         inputs and outputs are the node's own, which the caller has at hand.
         """
         if rule is not None:
-            _check_arity(rule, inputs, outputs)
+            _check_arity(rule, inputs, outputs, troubles)
         attributes = node.attribute
-        given = self._check_attributes(attributes, rule) if attributes else set()
+        given = self._check_attributes(attributes, rule, troubles) if attributes else set()
         if rule is not None and rule.required_attributes and not rule.required_attributes <= given:
             missing = ", ".join(sorted(rule.required_attributes - given))
-            raise InvalidModel(f"{rule.op_type} needs the attribute {missing}, which is missing")
+            message = f"{rule.op_type} needs the attribute {missing}, which is missing"
+            troubles.append(Trouble("missing-attribute", message, missing))
 
-    def _check_attributes(self, attributes: Iterable[AttributeProto], rule: OperatorRule | None) -> set[str]:
+    def _check_attributes(
+        self, attributes: Iterable[AttributeProto], rule: OperatorRule | None, troubles: list[Trouble]
+    ) -> set[str]:
+        """The names given."""
         given: set[str] = set()
         for attribute in attributes:
             name = attribute.name
             if name in given:
-                raise InvalidModel(f"attribute {as_text(name)!r} is given twice")
+                message = f"attribute {as_text(name)!r} is given twice"
+                troubles.append(Trouble("duplicate-attribute", message, as_text(name)))
             given.add(name)
-            kind = self._checked_type(attribute)
-            if rule is None:
+            kind = self._checked_type(attribute, troubles)
+            if rule is None or kind is None:
                 continue
             expected = rule.attributes.get(name)
             if expected is None:
-                raise InvalidModel(f"{rule.op_type} has no attribute {as_text(name)!r}")
-            if kind != expected:
-                raise InvalidModel(
+                message = f"{rule.op_type} has no attribute {as_text(name)!r}"
+                troubles.append(Trouble("unknown-attribute", message, as_text(name)))
+            elif kind != expected:
+                message = (
                     f"attribute {as_text(name)!r} is of type {_TYPE_NAMES[kind]}, "
                     f"but {rule.op_type} takes {_TYPE_NAMES[expected]}"
                 )
+                troubles.append(Trouble("attribute-type", message, as_text(name)))
         return given
 
-    def _checked_type(self, attribute: AttributeProto) -> AttributeProto.AttributeType:
-        """Its type. Raises InvalidModel where it has no name, no type, or not just the value of its type."""
-        if not attribute.name:
-            raise InvalidModel("an attribute has no name")
-        name = as_text(attribute.name)
+    def _checked_type(self, attribute: AttributeProto, troubles: list[Trouble]) -> AttributeProto.AttributeType | None:
+        """Its type; None, and a trouble, where it has no name, no type, or not just the value of its type."""
         kind = attribute.type
         every = attribute.ListFields()
-        if len(every) == 3 and every[1][0].name == VALUE_FIELDS.get(kind):
+        if len(every) == 3 and every[1][0].name == VALUE_FIELDS.get(kind) and attribute.name:
             return kind  # name, value, type and nothing else, as nearly all attributes are
         fields = value_fields(attribute)
         if kind == AttributeProto.UNDEFINED and self.ir_version < _FIRST_IR_WITH_ATTRIBUTE_TYPES:
             kind = type_of_value(attribute)
+        problem = self._flaw(attribute, kind, fields)
+        if problem:
+            troubles.append(Trouble("malformed-attribute", problem, as_text(attribute.name)))
+            return None
+        return kind
+
+    def _flaw(self, attribute: AttributeProto, kind: AttributeProto.AttributeType, fields: list[str]) -> str:
+        """What is wrong with the form of the attribute, or ""."""
+        if not attribute.name:
+            return "an attribute has no name"
+        name = as_text(attribute.name)
         if kind == AttributeProto.UNDEFINED:
-            raise InvalidModel(f"attribute {name!r} has no type, or one that onnx does not know")
+            return f"attribute {name!r} has no type, or one that onnx does not know"
         if attribute.ref_attr_name:
             if not self.in_function:
-                raise InvalidModel(f"attribute {name!r} refers to an attribute of a function, outside of any function")
+                return f"attribute {name!r} refers to an attribute of a function, outside of any function"
             if fields:
-                raise InvalidModel(f"attribute {name!r} has a value and refers to a function's attribute as well")
-            return kind
+                return f"attribute {name!r} has a value and refers to a function's attribute as well"
+            return ""
         wanted = VALUE_FIELDS[kind]
         if fields != [wanted] and (fields or wanted not in _LIST_FIELDS):
             held = " and ".join(fields) or "nothing"
-            raise InvalidModel(f"attribute {name!r} is of type {_TYPE_NAMES[kind]}, but has {held}, not just {wanted}")
-        return kind
+            return f"attribute {name!r} is of type {_TYPE_NAMES[kind]}, but has {held}, not just {wanted}"
+        return ""
 
 
 _FIRST_IR_WITH_ATTRIBUTE_TYPES = 2
 
 
-def _check_arity(rule: OperatorRule, inputs: list[str], outputs: list[str]) -> None:
+def _check_arity(rule: OperatorRule, inputs: list[str], outputs: list[str], troubles: list[Trouble]) -> None:
     if not rule.least_inputs <= len(inputs) <= rule.most_inputs:
         wanted = _range(rule.least_inputs, rule.most_inputs)
-        raise InvalidModel(f"{rule.op_type} takes {wanted} inputs, but {len(inputs)} are given")
+        message = f"{rule.op_type} takes {wanted} inputs, but {len(inputs)} are given"
+        troubles.append(Trouble("wrong-arity", message, "input"))
     if not rule.least_outputs <= len(outputs) <= rule.most_outputs:
         wanted = _range(rule.least_outputs, rule.most_outputs)
-        raise InvalidModel(f"{rule.op_type} has {wanted} outputs, but {len(outputs)} are given")
+        message = f"{rule.op_type} has {wanted} outputs, but {len(outputs)} are given"
+        troubles.append(Trouble("wrong-arity", message, "output"))
     if "" in inputs:
-        _refuse_empty("input", inputs, rule.required_inputs, rule)
+        _refuse_empty("input", inputs, rule.required_inputs, rule, troubles)
     if "" in outputs:
-        _refuse_empty("output", outputs, rule.required_outputs, rule)
+        _refuse_empty("output", outputs, rule.required_outputs, rule, troubles)
 
 
-def _refuse_empty(what: str, names: list[str], required: tuple[int, ...], rule: OperatorRule) -> None:
+def _refuse_empty(
+    what: str, names: list[str], required: tuple[int, ...], rule: OperatorRule, troubles: list[Trouble]
+) -> None:
     for position in required:
         if position < len(names) and not names[position]:
-            raise InvalidModel(f"{what} {position} of {rule.op_type} is required, but left empty")
+            message = f"{what} {position} of {rule.op_type} is required, but left empty"
+            troubles.append(Trouble("wrong-arity", message, f"{what}[{position}]"))
 
 
 def _range(least: int, most: int) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from onnx import AttributeProto, GraphProto, SparseTensorProto, TensorProto
 
+from onnxctl.analysis.problems import Problem, Refuse, raise_problem
 from onnxctl.analysis.scopes import as_text, walk_scopes
 from onnxctl.errors import InvalidModel, ModelError, UnreadableFile, UnsafePath
 from onnxctl.model.files import DataFile
@@ -26,26 +27,29 @@ INDEX_BYTES = 16 << 20
 """Indices of sparse tensors up to this size are looked at."""
 
 
-def check_storage(model: Model) -> list[Finding]:
-    """What is wrong with external data. Raises InvalidModel for the first tensor that contradicts itself."""
+def check_storage(model: Model, refuse: Refuse = raise_problem, *, hash_all: bool = False) -> list[Finding]:
+    """What is wrong with external data. A tensor that contradicts itself goes to `refuse`.
+
+    Where checksums are given, data files of up to CHECKSUM_BYTES are hashed, with hash_all those of any size.
+    """
     for scope in walk_scopes(model.proto):
         if isinstance(scope.body, GraphProto):
             for proto in scope.body.initializer:
-                model.tensor(proto).check()
+                _check_tensor(model, proto, refuse)
             for sparse in scope.body.sparse_initializer:
-                _check_sparse(model, sparse)
+                _check_sparse(model, sparse, refuse)
         for node in scope.body.node:
             for attribute in node.attribute:
                 if attribute.type not in _PLAIN:
-                    _check_attribute(model, attribute)
+                    _check_attribute(model, attribute, refuse)
     for function in model.proto.functions:
         for attribute in function.attribute_proto:
-            _check_attribute(model, attribute)
+            _check_attribute(model, attribute, refuse)
     for training in model.proto.training_info:
         for graph in (training.initialization, training.algorithm):
             for proto in tensors_of_graph(graph):
-                model.tensor(proto).check()
-    return [*_external_findings(model), *_checksum_findings(model)]
+                _check_tensor(model, proto, refuse)
+    return [*_external_findings(model), *_checksum_findings(model, hash_all)]
 
 
 def require_storage(model: Model) -> None:
@@ -67,18 +71,32 @@ _PLAIN = frozenset(
 """Types of attributes that hold no tensor themselves; most attributes have one of these."""
 
 
-def _check_attribute(model: Model, attribute: AttributeProto) -> None:
+def _check_attribute(model: Model, attribute: AttributeProto, refuse: Refuse) -> None:
     if attribute.HasField("t"):
-        model.tensor(attribute.t).check()
+        _check_tensor(model, attribute.t, refuse)
     for proto in attribute.tensors:
-        model.tensor(proto).check()
+        _check_tensor(model, proto, refuse)
     if attribute.HasField("sparse_tensor"):
-        _check_sparse(model, attribute.sparse_tensor)
+        _check_sparse(model, attribute.sparse_tensor, refuse)
     for sparse in attribute.sparse_tensors:
-        _check_sparse(model, sparse)
+        _check_sparse(model, sparse, refuse)
 
 
-def _check_sparse(model: Model, sparse: SparseTensorProto) -> None:
+def _check_tensor(model: Model, proto: TensorProto, refuse: Refuse) -> None:
+    try:
+        model.tensor(proto).check()
+    except InvalidModel as error:
+        refuse(Problem("invalid-tensor", error.message, as_text(proto.name), hint=error.hint))
+
+
+def _check_sparse(model: Model, sparse: SparseTensorProto, refuse: Refuse) -> None:
+    try:
+        _require_sparse(model, sparse)
+    except InvalidModel as error:
+        refuse(Problem("invalid-sparse-tensor", error.message, as_text(sparse.values.name), hint=error.hint))
+
+
+def _require_sparse(model: Model, sparse: SparseTensorProto) -> None:
     """Raises InvalidModel where the indices do not fit the values or the shape.
 
     Indices are int64 of shape [count] (positions in the flattened tensor) or [count, rank], in ascending order.
@@ -133,21 +151,23 @@ def _external_code(error: ModelError) -> str:
     return "external-data-missing" if isinstance(error, UnreadableFile) else "external-data-invalid"
 
 
-def _checksum_findings(model: Model) -> Iterator[Finding]:
+def _checksum_findings(model: Model, hash_all: bool) -> Iterator[Finding]:
     for file, checksum in _checksums(model):
         try:
             size = file.source().size
-            right = size > CHECKSUM_BYTES or _has_checksum(file, checksum)
+            is_hashed = hash_all or size <= CHECKSUM_BYTES
+            right = not is_hashed or _has_checksum(file, checksum)
         except ModelError:
             continue  # told already
         if not right:
             yield Finding(code="external-data-checksum", severity="error", message=_wrong_checksum(file))
-        elif size > CHECKSUM_BYTES:
+        elif not is_hashed:
             yield Finding(
                 code="external-data-checksum-unchecked",
                 severity="info",
                 message=f"the checksum given for external data {as_text(file.location)!r} was not checked: "
                 f"it has {size} bytes, {CHECKSUM_BYTES} is the most that is hashed here",
+                hint="`onnxctl check` hashes files of any size",
             )
 
 

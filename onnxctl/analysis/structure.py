@@ -1,7 +1,7 @@
 """Whether a well-formed message is a valid model: the checks of the ONNX specification that need no execution.
 
-Streaming over the skeleton; no weight is read. The first thing that breaks the specification is an InvalidModel; what
-is merely odd, or broken in a file beside the model, is a Finding.
+Streaming over the skeleton; no weight is read. What breaks the specification is a Problem: the first is raised as
+InvalidModel, or all are gathered. What is merely odd, or broken in a file beside the model, is a Finding.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from onnx import GraphProto, ModelProto, OperatorSetIdProto, TensorProto, ValueI
 from onnxctl.analysis.functions import callees_first, expanded_node_counts, function_key, in_words, keys_of_functions
 from onnxctl.analysis.operator_table import read_table
 from onnxctl.analysis.operators import NEWEST_OPSETS, OperatorRules
+from onnxctl.analysis.problems import Problem, Refuse, raise_problem
 from onnxctl.analysis.scopes import as_text, function_path
 from onnxctl.analysis.storage import check_storage, require_storage
 from onnxctl.analysis.types import dimensions, element_types
@@ -28,6 +29,9 @@ from onnxctl.reports import Finding
 
 MAXIMUM_EXPANDED_NODES = 1_000_000
 """Nodes a model may have once its functions are expanded, for it to be optimized or run."""
+
+MAXIMUM_PROBLEMS = 10_000
+"""Problems that are gathered of one model; a file may be made to have millions."""
 
 _FIRST_IR_WITH_OPSETS = 3
 
@@ -67,58 +71,94 @@ _REFUSED = frozenset({"unknown-operator", "opset-too-new"})
 _REFUSED_FOR_RUNNING = frozenset({"custom-operator", "native-operator", "ir-version-too-new"})
 
 
+def find_problems(model: Model) -> tuple[list[Problem], tuple[Finding, ...]]:
+    """Everything that breaks the specification, at most MAXIMUM_PROBLEMS, and everything odd; data files are hashed."""
+    problems: list[Problem] = []
+
+    def gather(problem: Problem) -> None:
+        if len(problems) < MAXIMUM_PROBLEMS:
+            problems.append(problem)
+
+    findings = _checked(model, gather, hash_all=True).findings
+    return problems, findings
+
+
 class _Checked(NamedTuple):
     findings: tuple[Finding, ...]
     expanded_nodes: int
 
 
-def _checked(model: Model) -> _Checked:
+def _checked(model: Model, refuse: Refuse = raise_problem, *, hash_all: bool = False) -> _Checked:
     proto = model.proto
-    findings = [*_check_header(proto), *_check_interface(proto.graph)]
-    opsets = _opsets(proto)
+    findings = [*_check_header(proto, refuse), *_check_interface(proto.graph, refuse)]
+    opsets = _opsets(proto, refuse)
     findings += _new_opsets(opsets)
-    keys = keys_of_functions(proto)
+    keys = keys_of_functions(proto, refuse)
     table = read_table()
     rules = OperatorRules(table, opsets, proto.ir_version)
-    wirings = [Wiring(rules, keys)]
+    wirings = [Wiring(rules, keys, refuse)]
     wirings[0].check("", proto.graph)
     calls: dict[FunctionKey, Counter[FunctionKey]] = {}
     node_counts: dict[FunctionKey, int] = {}
     for function in proto.functions:
         key = function_key(function)
-        imported = _merged_opsets(function.opset_import, f"function {as_text(function.name)!r}")
-        wiring = Wiring(OperatorRules(table, imported, proto.ir_version, in_function=True), keys)
+        imported = _merged_opsets(function.opset_import, f"function {as_text(function.name)!r}", refuse)
+        wiring = Wiring(OperatorRules(table, imported, proto.ir_version, in_function=True), keys, refuse)
         wiring.check(function_path(function), function)
         findings += _shadowing(key, rules)
         calls[key], node_counts[key] = wiring.calls, len(function.node)
         wirings.append(wiring)
-    expanded = expanded_node_counts(calls, node_counts, callees_first(calls))
+    in_top = _expanded_calls(wirings[0].calls, calls, node_counts, refuse)
     if any(wiring.unsorted for wiring in wirings):
-        _refuse_cycles(model)
+        _refuse_cycles(model, refuse)
     findings += [finding for wiring in wirings for finding in wiring.findings]
-    findings += check_storage(model)
-    in_top = sum(expanded[key] * count for key, count in wirings[0].calls.items())
+    findings += check_storage(model, refuse, hash_all=hash_all)
     return _Checked(tuple(findings), len(proto.graph.node) + in_top)
 
 
-def _refuse_cycles(model: Model) -> None:
+def _expanded_calls(
+    in_top: Mapping[FunctionKey, int],
+    calls: Mapping[FunctionKey, Counter[FunctionKey]],
+    node_counts: Mapping[FunctionKey, int],
+    refuse: Refuse,
+) -> int:
+    """How many nodes the calls in the top graph stand for; 0 where functions call themselves."""
+    try:
+        order = callees_first(calls)
+    except InvalidModel as error:
+        refuse(Problem("recursive-function", error.message, field="functions"))
+        return 0
+    except ResourceLimit as error:
+        if refuse is raise_problem:
+            raise
+        refuse(Problem("functions-too-deep", error.message, field="functions", hint=error.hint))
+        return 0
+    expanded = expanded_node_counts(calls, node_counts, order)
+    return sum(expanded[key] * count for key, count in in_top.items())
+
+
+def _refuse_cycles(model: Model, refuse: Refuse) -> None:
     for scope in ModelGraphs(model).scopes():
-        assert scope.nodes is not None  # sorts, and raises InvalidModel where that is impossible
+        try:
+            assert scope.nodes is not None  # sorts, and raises InvalidModel where that is impossible
+        except InvalidModel as error:
+            refuse(Problem("cycle", error.message, scope.path, "node", error.hint))
 
 
 # ---------------------------------------------------------------- the model's header
 
 
-def _check_header(proto: ModelProto) -> Iterator[Finding]:
+def _check_header(proto: ModelProto, refuse: Refuse) -> Iterator[Finding]:
     if not proto.HasField("ir_version"):
-        raise InvalidModel("the model has no ir_version", hint="the file may be truncated, or no ONNX model at all")
-    if proto.ir_version < 1:
-        raise InvalidModel(f"ir_version is {proto.ir_version}; versions begin at 1")
+        hint = "the file may be truncated, or no ONNX model at all"
+        refuse(Problem("invalid-ir-version", "the model has no ir_version", field="ir_version", hint=hint))
+    elif proto.ir_version < 1:
+        message = f"ir_version is {proto.ir_version}; versions begin at 1"
+        refuse(Problem("invalid-ir-version", message, field="ir_version"))
     if not proto.HasField("graph") or not proto.graph.ListFields():
         what = "an empty graph" if proto.HasField("graph") else "no graph"
-        raise InvalidModel(
-            f"the model has {what}", hint="the file may be truncated: compare its size with the original"
-        )
+        hint = "the file may be truncated: compare its size with the original"
+        refuse(Problem("missing-graph", f"the model has {what}", field="graph", hint=hint))
     if proto.ir_version > onnx.IR_VERSION:
         yield Finding(
             code="ir-version-too-new",
@@ -143,27 +183,28 @@ def _check_header(proto: ModelProto) -> Iterator[Finding]:
         )
 
 
-def _opsets(proto: ModelProto) -> dict[str, int]:
-    """The model's opset imports by domain ("" for ai.onnx). Raises InvalidModel where they contradict each other."""
+def _opsets(proto: ModelProto, refuse: Refuse) -> dict[str, int]:
+    """The model's opset imports by domain ("" for ai.onnx), which may not contradict each other."""
     if not proto.opset_import and proto.ir_version < _FIRST_IR_WITH_OPSETS:
         return {"": 1}
     if not proto.opset_import:
-        raise InvalidModel("the model has no opset_import, so its operators have no meaning")
-    return _merged_opsets(proto.opset_import, "the model")
+        message = "the model has no opset_import, so its operators have no meaning"
+        refuse(Problem("missing-opset-import", message, field="opset_import"))
+    return _merged_opsets(proto.opset_import, "the model", refuse)
 
 
-def _merged_opsets(imports: Iterable[OperatorSetIdProto], who: str) -> dict[str, int]:
+def _merged_opsets(imports: Iterable[OperatorSetIdProto], who: str, refuse: Refuse) -> dict[str, int]:
     opsets: dict[str, int] = {}
     for each in imports:
         domain, shown = each.domain, as_text(each.domain) or "ai.onnx"
         if domain in DEFAULT_DOMAINS:
             domain = ""
         if each.version < 1:
-            raise InvalidModel(f"opset_import of {shown!r} in {who} is version {each.version}; opsets begin at 1")
+            message = f"opset_import of {shown!r} in {who} is version {each.version}; opsets begin at 1"
+            refuse(Problem("invalid-opset-import", message, field="opset_import"))
         if opsets.setdefault(domain, each.version) != each.version:
-            raise InvalidModel(
-                f"opset_import of {shown!r} in {who} is both version {opsets[domain]} and {each.version}"
-            )
+            message = f"opset_import of {shown!r} in {who} is both version {opsets[domain]} and {each.version}"
+            refuse(Problem("invalid-opset-import", message, field="opset_import"))
     return opsets
 
 
@@ -193,15 +234,15 @@ def _shadowing(key: FunctionKey, rules: OperatorRules) -> Iterator[Finding]:
 # ---------------------------------------------------------------- inputs and outputs of the top graph
 
 
-def _check_interface(graph: GraphProto) -> Iterator[Finding]:
+def _check_interface(graph: GraphProto, refuse: Refuse) -> Iterator[Finding]:
     for value in graph.input:
-        _check_input_type(value)
+        _check_input_type(value, refuse)
     if not graph.output:
         yield Finding(code="no-outputs", severity="warning", message="the graph has no output: it computes nothing")
     for name, count in Counter(as_text(value.name) for value in graph.output).items():
         if not name:
-            raise InvalidModel("a graph output has no name")
-        if count > 1:
+            refuse(Problem("missing-name", "a graph output has no name", field="output"))
+        elif count > 1:
             yield Finding(
                 code="duplicate-output",
                 severity="warning",
@@ -220,10 +261,11 @@ def _check_interface(graph: GraphProto) -> Iterator[Finding]:
         )
 
 
-def _check_input_type(value: ValueInfoProto) -> None:
+def _check_input_type(value: ValueInfoProto, refuse: Refuse) -> None:
     name = as_text(value.name)
     if not value.HasField("type") or value.type.WhichOneof("value") is None:
-        raise InvalidModel(f"the graph input {name!r} has no type")
+        refuse(Problem("missing-type", f"the graph input {name!r} has no type", name, "type"))
     for number in element_types(value.type):
         if number == TensorProto.UNDEFINED or number not in DTYPES:
-            raise InvalidModel(f"the graph input {name!r} has an unknown element type: elem_type = {number}")
+            message = f"the graph input {name!r} has an unknown element type: elem_type = {number}"
+            refuse(Problem("unknown-element-type", message, name, "elem_type"))

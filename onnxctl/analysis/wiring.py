@@ -15,8 +15,8 @@ from onnx import FunctionProto, GraphProto, NodeProto, ValueInfoProto
 
 from onnxctl.analysis.operator_table import ONNX_DOMAINS, OperatorRule
 from onnxctl.analysis.operators import RUNTIME_DOMAINS, OperatorRules
+from onnxctl.analysis.problems import Problem, Refuse, Trouble, raise_problem
 from onnxctl.analysis.scopes import GRAPH, GRAPHS, as_text, attribute_graphs, node_label
-from onnxctl.errors import InvalidModel
 from onnxctl.model.tensors import dtype_name
 from onnxctl.reports import Finding, Severity
 
@@ -28,10 +28,14 @@ _Types = dict[str, int]
 
 
 class _Early(NamedTuple):
-    """A name read before it is made, and by whom: "node 'n2' reads"."""
+    """A name read before it is made, and the label of the node that reads it."""
 
     name: str
     who: str
+
+    @property
+    def message(self) -> str:
+        return f"node {self.who!r} reads {as_text(self.name)!r}"
 
 
 class _Scope(NamedTuple):
@@ -52,12 +56,15 @@ class _Seen:
 class Wiring:
     """Checks the scopes of one root, the top graph or a function body, and gathers what is odd in them.
 
+    What breaks the specification goes to `refuse`, which by default raises the first as InvalidModel.
     calls counts the nodes that call model-local functions. `unsorted` says whether some scope needs sorting; whether it
     has a cycle only a sort can tell.
     """
 
-    def __init__(self, rules: OperatorRules, functions: frozenset[FunctionKey]) -> None:
+    def __init__(self, rules: OperatorRules, functions: frozenset[FunctionKey], refuse: Refuse = raise_problem) -> None:
         self.rules = rules
+        self._refuse = refuse
+        self._troubles: list[Trouble] = []
         self.functions = functions
         self.calls: Counter[FunctionKey] = Counter()
         self.unsorted = False
@@ -67,15 +74,15 @@ class Wiring:
         self._deprecated: dict[str, _Seen] = {}
 
     def check(self, path: str, root: GraphProto | FunctionProto) -> None:
-        """Raises InvalidModel for the first thing in the root or the scopes inside it that breaks the specification."""
+        """Check the root and the scopes inside it."""
         for early in self._scope(path, root, ()).unmade:
-            raise InvalidModel(f"{early.who} {as_text(early.name)!r}, which nothing makes")
+            self._refuse(Problem("undefined-value", f"{early.message}, which nothing makes", early.who, "input"))
         self._tell_operators()
 
     # ------------------------------------------------------------ one scope
 
     def _scope(self, path: str, body: GraphProto | FunctionProto, outer: tuple[_Types, ...]) -> _Scope:
-        types = _interface(path, body)
+        types = self._interface(path, body)
         early: list[_Early] = []
         for node in body.node:
             self._node(path, node, types, outer, early)
@@ -84,27 +91,27 @@ class Wiring:
             self.unsorted = True
             self._find(
                 "unsorted-graph",
-                f"the nodes are not topologically sorted: {late[0].who} {as_text(late[0].name)!r} before it is made",
+                f"the nodes are not topologically sorted: {late[0].message} before it is made",
                 where=path,
                 hint="`onnxctl optimize` writes them in order",
             )
         for name in _output_names(body):
             if name not in types:
                 scope = f"{path!r}" if path else "the graph"
-                raise InvalidModel(f"{scope} has the output {as_text(name)!r}, which nothing in it makes")
+                message = f"{scope} has the output {as_text(name)!r}, which nothing in it makes"
+                self._refuse(Problem("undefined-output", message, as_text(name), "output"))
         self._tell_names(path, body, types, outer)
         unmade = [each for each in early if each.name not in types]
-        return _Scope(unmade, _checked_output_types(path, body, types))
+        return _Scope(unmade, self._output_types(path, body, types))
 
     def _node(self, path: str, node: NodeProto, types: _Types, outer: tuple[_Types, ...], early: list[_Early]) -> None:
         rule = self._plain.get((node.domain, node.op_type)) or self._rule(path, node)
         inputs, outputs = list(node.input), list(node.output)
-        try:
-            self.rules.check_node(node, rule, inputs, outputs)
-        except InvalidModel as error:
-            raise InvalidModel(f"node {node_label(path, node)!r}: {error.message}", hint=error.hint) from error
+        self.rules.check_node(node, rule, inputs, outputs, self._troubles)
+        if self._troubles:
+            self._refuse_troubles(path, node)
         unmade = [
-            _Early(name, f"node {node_label(path, node)!r} reads")
+            _Early(name, node_label(path, node))
             for name in inputs
             if name not in types and name and not (outer and _visible(name, outer))
         ]
@@ -113,16 +120,29 @@ class Wiring:
             made = self._subgraphs(path, node, types, outer, unmade)
         for each in unmade:
             if each.name in outputs:
-                raise InvalidModel(f"the graph has a cycle: {each.who} {as_text(each.name)!r}, which it makes itself")
-            early.append(each)
+                message = f"the graph has a cycle: {each.message}, which it makes itself"
+                self._refuse(Problem("cycle", message, each.who, "input"))
+            else:
+                early.append(each)
         if rule is not None and not made:
             made = [_follow(source, inputs, types, outer) if source < 0 else source for source in rule.output_types]
         for position, name in enumerate(outputs):
             if not name:
                 continue
             if name in types:
-                raise InvalidModel(f"node {node_label(path, node)!r} makes {as_text(name)!r}, which is there already")
+                message = f"node {node_label(path, node)!r} makes {as_text(name)!r}, which is there already"
+                self._refuse(Problem("duplicate-definition", message, node_label(path, node), f"output[{position}]"))
             types[name] = made[min(position, len(made) - 1)] if made else 0
+
+    def _refuse_troubles(self, path: str, node: NodeProto) -> None:
+        label, troubles = node_label(path, node), self._troubles.copy()
+        self._troubles.clear()
+        for each in troubles:
+            self._refuse(Problem(each.code, each.message, label, each.field, subject=f"node {label!r}"))
+
+    def _refuse_node(self, code: str, path: str, node: NodeProto, message: str, field: str = "") -> None:
+        label = node_label(path, node)
+        self._refuse(Problem(code, message, label, field, subject=f"node {label!r}"))
 
     def _subgraphs(
         self, path: str, node: NodeProto, types: _Types, outer: tuple[_Types, ...], unmade: list[_Early]
@@ -140,16 +160,16 @@ class Wiring:
             return []
         then, other = branches.values()
         if len(then) != len(other) or len(then) < len(node.output):
-            raise InvalidModel(
-                f"node {node_label(path, node)!r}: the branches of the If have {len(then)} and {len(other)} outputs, "
-                f"the node {len(node.output)}"
-            )
+            message = f"the branches of the If have {len(then)} and {len(other)} outputs, the node {len(node.output)}"
+            self._refuse_node("unlike-branches", path, node, message, "output")
+            return []
         for position, (one, two) in enumerate(zip(then, other, strict=True)):
             if one and two and one != two:
-                raise InvalidModel(
-                    f"node {node_label(path, node)!r}: the branches of the If give output {position} different types, "
+                message = (
+                    f"the branches of the If give output {position} different types, "
                     f"{dtype_name(one)} and {dtype_name(two)}"
                 )
+                self._refuse_node("unlike-branches", path, node, message, f"output[{position}]")
         return [one or two for one, two in zip(then, other, strict=True)]
 
     # ------------------------------------------------------------ operators
@@ -157,13 +177,15 @@ class Wiring:
     def _rule(self, path: str, node: NodeProto) -> OperatorRule | None:
         op_type, domain = node.op_type, node.domain
         if not op_type:
-            raise InvalidModel(f"node {node_label(path, node)!r} has no op_type")
+            message = f"node {node_label(path, node)!r} has no op_type"
+            self._refuse(Problem("missing-operator", message, node_label(path, node), "op_type"))
+            return None
         if domain == "ai.onnx":
             domain = ""
         if domain not in self.rules.opsets:
-            raise InvalidModel(
-                f"node {node_label(path, node)!r}: its domain {_shown(domain)!r} is not among the opset_imports"
-            )
+            message = f"its domain {_shown(domain)!r} is not among the opset_imports"
+            self._refuse_node("domain-not-imported", path, node, message, "domain")
+            return None
         if self.functions and (key := (domain, op_type, node.overload)) in self.functions:
             self.calls[key] += 1
             return None
@@ -204,6 +226,57 @@ class Wiring:
                 f"op_type {name} ({seen.count} nodes) was removed from ONNX before the opset this model imports",
                 where=seen.first,
             )
+
+    # ------------------------------------------------------------ what a scope says of itself
+
+    def _interface(self, path: str, body: GraphProto | FunctionProto) -> _Types:
+        """The element types of the scope's inputs and initializers; no two may have the same name."""
+        types: _Types = {}
+        if isinstance(body, FunctionProto):
+            for name in body.input:
+                self._define(path, name, 0, "input", types)
+            return types
+        for value in body.input:
+            self._define(path, value.name, value.type.tensor_type.elem_type, "input", types)
+        inputs, own = types.copy(), _Types()
+        for tensor in body.initializer:
+            self._define(path, tensor.name, tensor.data_type, "initializer", own)
+        for sparse in body.sparse_initializer:
+            self._define(path, sparse.values.name, sparse.values.data_type, "initializer", own)
+        for name in inputs.keys() & own.keys():
+            if inputs[name] and inputs[name] != own[name]:
+                message = (
+                    f"initializer {as_text(name)!r} is {dtype_name(own[name])}, but the input of that name "
+                    f"{dtype_name(inputs[name])}"
+                )
+                self._refuse(Problem("type-conflict", message, as_text(name), "elem_type"))
+        return types | own
+
+    def _define(self, path: str, name: str, data_type: int, what: str, types: _Types) -> None:
+        where = f" of {path!r}" if path else ""
+        if not name:
+            self._refuse(Problem("missing-name", f"an {what}{where} has no name", path, what))
+        elif name in types:
+            message = f"{what} {as_text(name)!r}{where} is given twice: readers would differ on which one counts"
+            self._refuse(Problem("duplicate-definition", message, as_text(name), what))
+        types[name] = data_type
+
+    def _output_types(self, path: str, body: GraphProto | FunctionProto, types: _Types) -> list[int]:
+        """The element types of the scope's outputs, which may not be said to be other than what its nodes make."""
+        if isinstance(body, FunctionProto):
+            return []
+        return [self._output_type(path, value, types.get(value.name, 0)) for value in body.output]
+
+    def _output_type(self, path: str, value: ValueInfoProto, made: int) -> int:
+        stated: int = value.type.tensor_type.elem_type
+        if stated and made and stated != made:
+            where = f" of {path!r}" if path else ""
+            message = (
+                f"output {as_text(value.name)!r}{where} is declared {dtype_name(stated)}, "
+                f"but made as {dtype_name(made)}"
+            )
+            self._refuse(Problem("type-conflict", message, as_text(value.name), "elem_type"))
+        return stated or made
 
     # ------------------------------------------------------------ findings
 
@@ -260,59 +333,7 @@ def _follow(source: int, inputs: Sequence[str], types: _Types, outer: tuple[_Typ
     return next((scope[name] for scope in outer if name in scope), 0)
 
 
-# ---------------------------------------------------------------- what a scope says of itself
-
-
-def _interface(path: str, body: GraphProto | FunctionProto) -> _Types:
-    """The element types of the scope's inputs and initializers. Raises InvalidModel where two have the same name."""
-    types: _Types = {}
-    if isinstance(body, FunctionProto):
-        for name in body.input:
-            _define(path, name, 0, "input", types)
-        return types
-    for value in body.input:
-        _define(path, value.name, value.type.tensor_type.elem_type, "input", types)
-    inputs, own = types.copy(), _Types()
-    for tensor in body.initializer:
-        _define(path, tensor.name, tensor.data_type, "initializer", own)
-    for sparse in body.sparse_initializer:
-        _define(path, sparse.values.name, sparse.values.data_type, "initializer", own)
-    for name in inputs.keys() & own.keys():
-        if inputs[name] and inputs[name] != own[name]:
-            raise InvalidModel(
-                f"initializer {as_text(name)!r} is {dtype_name(own[name])}, but the input of that name "
-                f"{dtype_name(inputs[name])}"
-            )
-    return types | own
-
-
-def _define(path: str, name: str, data_type: int, what: str, types: _Types) -> None:
-    where = f" of {path!r}" if path else ""
-    if not name:
-        raise InvalidModel(f"an {what}{where} has no name")
-    if name in types:
-        raise InvalidModel(f"{what} {as_text(name)!r}{where} is given twice: readers would differ on which one counts")
-    types[name] = data_type
-
-
 def _output_names(body: GraphProto | FunctionProto) -> list[str]:
     if isinstance(body, FunctionProto):
         return list(body.output)
     return [value.name for value in body.output]
-
-
-def _checked_output_types(path: str, body: GraphProto | FunctionProto, types: _Types) -> list[int]:
-    """The element types of the scope's outputs. Raises InvalidModel where it says other than what its nodes make."""
-    if isinstance(body, FunctionProto):
-        return []
-    return [_checked_output_type(path, value, types.get(value.name, 0)) for value in body.output]
-
-
-def _checked_output_type(path: str, value: ValueInfoProto, made: int) -> int:
-    stated: int = value.type.tensor_type.elem_type
-    if stated and made and stated != made:
-        where = f" of {path!r}" if path else ""
-        raise InvalidModel(
-            f"output {as_text(value.name)!r}{where} is declared {dtype_name(stated)}, but made as {dtype_name(made)}"
-        )
-    return stated or made
