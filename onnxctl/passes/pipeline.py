@@ -8,10 +8,13 @@ from onnxctl.passes.eliminate_arithmetic import eliminate_arithmetic
 from onnxctl.passes.eliminate_cast import eliminate_cast
 from onnxctl.passes.eliminate_common_subexpressions import eliminate_common_subexpressions
 from onnxctl.passes.eliminate_dropout import eliminate_dropout
+from onnxctl.passes.eliminate_expand import eliminate_expand
 from onnxctl.passes.eliminate_identity import eliminate_identity
 from onnxctl.passes.eliminate_involutions import eliminate_involutions
 from onnxctl.passes.eliminate_pad import eliminate_pad
+from onnxctl.passes.eliminate_reductions import eliminate_reductions
 from onnxctl.passes.eliminate_reshape import eliminate_reshape
+from onnxctl.passes.eliminate_resize import eliminate_resize
 from onnxctl.passes.eliminate_sequences import eliminate_sequences
 from onnxctl.passes.eliminate_slice import eliminate_slice
 from onnxctl.passes.eliminate_transpose import eliminate_transpose
@@ -71,6 +74,9 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("eliminate_reshape", eliminate_reshape, "remove Reshape, Expand, ... to the shape a tensor has"),
     Pass("eliminate_slice", eliminate_slice, "remove Slice that takes everything"),
     Pass("eliminate_pad", eliminate_pad, "remove Pad that adds nothing and Tile that repeats nothing"),
+    Pass("eliminate_expand", eliminate_expand, "let operators broadcast by themselves"),
+    Pass("eliminate_reductions", eliminate_reductions, "remove reductions over axes of size 1"),
+    Pass("eliminate_resize", eliminate_resize, "remove Resize to the size a tensor has"),
     Pass("eliminate_transpose", eliminate_transpose, "remove Transpose that moves no axis"),
     Pass("eliminate_arithmetic", eliminate_arithmetic, "remove multiplication by 1, subtraction of 0 and the like"),
     Pass("eliminate_add_zero", eliminate_add_zero, "remove float addition of 0.0", exact=False),

@@ -1,0 +1,53 @@
+"""Remove reductions over axes of size 1: there is nothing to add up.
+
+ReduceSum, ReduceMean, ReduceMax, ReduceMin and ReduceProd of x over axes of size 1 are x with keepdims = 1, and
+Squeeze(x) over these axes with keepdims = 0. Exact. Sizes known or symbolic, all opsets. Left alone: axes that are
+computed; ReduceL1, ReduceL2, ReduceSumSquare, ReduceLogSum and ReduceLogSumExp, which change single values too.
+"""
+
+from __future__ import annotations
+
+from onnx import NodeProto
+
+from onnxctl.model.graph import Graph, attribute
+from onnxctl.passes.base import Context, bypass, standard_nodes
+from onnxctl.passes.semantics import add_integers, normalized, stated_axes
+
+_REDUCTIONS = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd")
+_FIRST_OPSET_WITH_AXES_AS_INPUT = 13
+
+
+def eliminate_reductions(graph: Graph, context: Context) -> int:
+    """Replace reductions that reduce nothing; returns how many."""
+    found = 0
+    for node in standard_nodes(graph, *_REDUCTIONS):
+        axes = _axes(graph, context, node)
+        if axes is None:
+            continue
+        if not axes or attribute(node, "keepdims", 1):
+            found += bypass(graph, context, node, node.input[0])
+        else:
+            _squeeze(graph, node, axes)
+            found += 1
+    return found
+
+
+def _axes(graph: Graph, context: Context, node: NodeProto) -> tuple[int, ...] | None:
+    """The axes it reduces, if all of them have size 1; () where it reduces none at all."""
+    shape, stated = context.fact(graph, node.input[0]).shape, stated_axes(graph, node)
+    if shape is None or stated is None:
+        return None
+    if not stated and attribute(node, "noop_with_empty_axes", 0):
+        return ()
+    axes = normalized(stated, len(shape)) if stated else tuple(range(len(shape)))
+    return axes if axes and all(shape[axis] == 1 for axis in axes) else None
+
+
+def _squeeze(graph: Graph, node: NodeProto, axes: tuple[int, ...]) -> None:
+    inputs, attributes = [node.input[0]], {}
+    if graph.opset() < _FIRST_OPSET_WITH_AXES_AS_INPUT:
+        attributes["axes"] = sorted(axes)
+    else:
+        inputs.append(add_integers(graph, sorted(axes), near="axes", before=node))
+    graph.add_node("Squeeze", inputs, [node.output[0]], before=node, name=node.name, attributes=attributes)
+    graph.remove(node)
