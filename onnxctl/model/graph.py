@@ -59,6 +59,8 @@ class Graph:
         self._removed_initializers = False
         self._stated: dict[str, TypeProto] | None = None
         self._taken: set[str] = set() if taken is None else taken
+        self.look_count, self.last_look = 0, ""
+        self._looks_allowed: int | None = None
         self._read_interface()
         early = set[str]()
         for index, node in enumerate(proto.node):
@@ -237,6 +239,19 @@ class Graph:
         """How reports name the node: its name, or its operator and first output, with the scope before it."""
         own = node.name or f"{node.op_type}({next((name for name in node.output if name), '')})"
         return f"{self.path}/{own}" if self.path else own
+
+    def allow_looks(self, count: int | None) -> None:
+        """Let `may_look` allow so many nodes from now on, or all (None)."""
+        self.look_count, self.last_look, self._looks_allowed = 0, "", count
+
+    def may_look(self, node: NodeProto) -> bool:
+        """Whether a pass may look at one more node; under a limit `last_look` names the last that it could."""
+        if self._looks_allowed is not None:
+            if self.look_count >= self._looks_allowed:
+                return False
+            self.last_look = self.node_label(node)
+        self.look_count += 1
+        return True
 
     # ------------------------------------------------------------ editing
 

@@ -31,6 +31,9 @@ Evaluator = Callable[[ModelProto], tuple[list[TensorProto | None], str]]
 LOWEST_IR_FOR_PLAIN_INITIALIZERS = 4
 """Before IR version 4 every initializer had to be a graph input too, and any caller could override it."""
 
+STRUCTURAL_VERBS = frozenset(("lift", "remove", "eliminate", "share"))
+"""What the names of passes begin with that need no proof by running the model: see `Pass.is_structural`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pass:
@@ -40,6 +43,11 @@ class Pass:
     run: Callable[[Graph, Context], int]
     summary: str
     exact: bool = True
+
+    @property
+    def is_structural(self) -> bool:
+        """Whether it only takes away, shares or names anew what is there: nothing new is computed, or beforehand."""
+        return self.exact and self.name.partition("_")[0] in STRUCTURAL_VERBS
 
 
 class Context:
@@ -159,6 +167,8 @@ def standard_nodes(graph: Graph, *op_types: str) -> Iterator[NodeProto]:
         if node.op_type in wanted and graph.contains(node) and is_standard(node, node.op_type):
             if in_function(graph) and any(each.ref_attr_name for each in node.attribute):
                 continue
+            if not graph.may_look(node):
+                return
             yield node
 
 

@@ -11,7 +11,7 @@ from onnxctl.errors import ResourceLimit, UsageError
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import open_model
 from onnxctl.passes.base import Context
-from onnxctl.passes.manager import choose_passes, optimize_graphs
+from onnxctl.passes.manager import Limit, ManagerResult, choose_passes, optimize_graphs
 from onnxctl.passes.pipeline import PIPELINE
 from tests.passes.optimizing import PASS_NAMES, Optimizer
 
@@ -86,3 +86,36 @@ def test_a_checkpoint_stops_everything(tmp_path: Path) -> None:
     graphs = ModelGraphs(open_model(str(source)))
     with pytest.raises(ResourceLimit):
         optimize_graphs(graphs, Context(graphs, checkpoint=stop))
+
+
+def rewritten(source: Path, limit: Limit | None) -> tuple[onnx.ModelProto, ManagerResult]:
+    """The model of the file after the passes, as far as the limit lets them."""
+    graphs = ModelGraphs(open_model(str(source)))
+    result = optimize_graphs(graphs, Context(graphs), limit=limit)
+    return graphs.model.proto, result
+
+
+def test_a_limit_stops_after_a_run_and_within_one(tmp_path: Path) -> None:
+    source = tmp_path / "model.onnx"
+    source.write_bytes(onnx.parser.parse_model(TEXT).SerializeToString())
+    whole, result = rewritten(source, None)
+    assert rewritten(source, Limit(len(result.runs)))[0] == whole
+    assert len(rewritten(source, Limit(0))[0].graph.node) == 4
+    [number] = [
+        n for n, run in enumerate(result.runs, 1) if run.pass_name == "eliminate_identity" and run.rewrite_count
+    ]
+    run = result.runs[number - 1]
+    assert (run.rewrite_count, run.look_count) == (2, 3)
+    counts = []
+    for looks in range(4):
+        proto, limited = rewritten(source, Limit(number, looks))
+        assert len(limited.runs) == number
+        counts.append((len(proto.graph.node), limited.last_look))
+    assert counts == [(4, ""), (3, "Identity(a)"), (2, "Identity(b)"), (2, "Identity(z)")]
+
+
+def test_structural_passes_are_exact_and_there_are_some() -> None:
+    structural = {each.name for each in PIPELINE if each.is_structural}
+    assert {"lift_constants", "remove_unused", "eliminate_identity", "share_initializers"} <= structural
+    assert structural.isdisjoint(each.name for each in PIPELINE if not each.exact)
+    assert structural.isdisjoint(("fold_constants", "fuse_gelu", "eliminate_add_zero"))
