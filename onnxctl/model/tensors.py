@@ -11,11 +11,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from onnxctl.errors import InvalidModel, ModelError
+from onnxctl.errors import InvalidModel, ModelError, UnsupportedModel
 from onnxctl.model import wire
 from onnxctl.model.files import DataFile
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+MAXIMUM_RANK = 64
+"""The dimensions that numpy can hold in one array."""
 
 _CHUNK_BYTES = 1 << 22
 
@@ -141,9 +144,11 @@ class Tensor:
         """The values as an array of `shape`, read from disk; strings as an object array of str.
 
         4- and 2-bit, 8-bit float and bfloat16 types come as the ml_dtypes of the same name. Raises what `Payload.check`
-        raises.
+        raises, and UnsupportedModel for a tensor of more than MAXIMUM_RANK dimensions.
         """
         self.check()
+        if len(self.proto.dims) > MAXIMUM_RANK:
+            raise UnsupportedModel(f"tensor {self.name!r} has {len(self.proto.dims)} dimensions, more than {MAXIMUM_RANK}")
         if self.payload is None:
             return _inline_array(self.proto)
         native = _NATIVE.get(self.proto.data_type)

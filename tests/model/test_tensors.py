@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
-from onnxctl.errors import InvalidModel
+from onnxctl.errors import InvalidModel, UnsupportedModel
 from onnxctl.model.loading import Model, open_model
-from onnxctl.model.tensors import DTYPES, Array, raw_byte_count
+from onnxctl.model.tensors import DTYPES, Array, Tensor, raw_byte_count
 
 NUMERIC = [number for number in DTYPES if number not in (TensorProto.UNDEFINED, TensorProto.STRING)]
 LARGE, SMALL = 4099, 3
@@ -105,6 +105,13 @@ def test_what_disagrees_is_refused(tensor: TensorProto, words: str, tmp_path: Pa
     with pytest.raises(InvalidModel, match=words) as caught:
         model.tensor(model.proto.graph.initializer[0]).check()
     assert "'w'" in caught.value.message
+
+
+def test_more_dimensions_than_numpy_has_are_refused() -> None:
+    tensor = Tensor(_tensor(dims=[1] * 1000, raw_data=bytes(4)), None)
+    tensor.check()
+    with pytest.raises(UnsupportedModel, match="1000 dimensions"):
+        tensor.numpy()
 
 
 def test_new_large_tensors_go_to_disk(tmp_path: Path) -> None:
