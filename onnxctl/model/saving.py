@@ -3,6 +3,9 @@
 Everything goes to temporary names in the target's folder, is flushed to disk and then renamed. A model with external
 data is two files that can't be replaced at one moment, so the data always gets a name nothing refers to yet and the
 model is renamed last: an old model never points into new data. Peak disk use is the old output plus the new one.
+
+Flushing goes on in the background from the moment a file is written, while the caller verifies it; `Staged.commit`
+waits for it.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import errno
 import os
 import stat
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -120,11 +124,19 @@ def _layout(model: Model, used: Sequence[int], external: bool, data_name: str) -
         return _Layout()
     layout = _Layout(data_name)
     align = ALIGNMENT_BYTES if _is_aligned(model, used) else 1
+    known: dict[tuple[int, int, int], int] = {}
     for index in used:
-        if model.payloads[index].field in (wire.RAW_DATA, wire.FLOAT_DATA, wire.DOUBLE_DATA):
-            layout.offsets[index] = -(-layout.data_bytes // align) * align
-            layout.data_bytes = layout.offsets[index] + model.payloads[index].length
+        payload = model.payloads[index]
+        if payload.field in (wire.RAW_DATA, wire.FLOAT_DATA, wire.DOUBLE_DATA):
+            offset = known.setdefault(_place_on_disk(payload), -(-layout.data_bytes // align) * align)
+            layout.offsets[index] = offset
+            layout.data_bytes = max(layout.data_bytes, offset + payload.length)
     return layout
+
+
+def _place_on_disk(payload: Payload) -> tuple[int, int, int]:
+    """Where the bytes are: tensors may share them in a data file, and go on doing so."""
+    return id(payload.file), payload.offset, payload.length
 
 
 def _is_aligned(model: Model, used: Sequence[int]) -> bool:
@@ -142,8 +154,8 @@ def _used_payloads(model: Model) -> list[int]:
 
 def saved_bytes(model: Model) -> int:
     """How many bytes the model takes now, its weights included; the measure of whether it grew."""
-    used = _used_payloads(model)
-    return model.proto.ByteSize() + sum(model.payloads[index].length for index in used)
+    payloads = {_place_on_disk(each): each.length for each in map(model.payloads.__getitem__, _used_payloads(model))}
+    return model.proto.ByteSize() + sum(payloads.values())
 
 
 # ---------------------------------------------------------------- writing
@@ -152,13 +164,15 @@ def saved_bytes(model: Model) -> int:
 class Staged:
     """A model written to disk but not yet under its name. `commit` publishes it; leaving without that removes it.
 
-    `path` is where it can be opened meanwhile, from its own folder.
+    `path` is where it can be opened meanwhile, from its own folder. `file_bytes` is what its files take together.
     """
 
-    def __init__(self, target: Target, path: str, data_path: str | None) -> None:
+    def __init__(self, target: Target, path: str, data_path: str | None, flushes: Sequence[_Flush]) -> None:
         self.path = path
+        self.file_bytes = sum(os.path.getsize(each) for each in (path, data_path) if each is not None)
         self._target = target
         self._data_path = data_path
+        self._flushes = flushes
         self._done = False
 
     def __enter__(self) -> Self:
@@ -168,8 +182,13 @@ class Staged:
         self.discard()
 
     def commit(self) -> tuple[str, ...]:
-        """Rename the model to its name and remove the data the replaced output had; the paths that exist now."""
+        """Rename the model to its name and remove the data the replaced output had; the paths that exist now.
+
+        Raises StorageError where the files could not be flushed to disk, or the model not be renamed.
+        """
         try:
+            for flush in self._flushes:
+                flush.wait()
             os.replace(self.path, self._target.path)
         except OSError as error:
             raise _storage_error(self._target.path, error) from error
@@ -190,6 +209,30 @@ class Staged:
             if path is not None:
                 with contextlib.suppress(OSError):
                     os.unlink(path)
+
+
+class _Flush:
+    """A file's way to the disk, in a thread: fsync waits for the disk and not for us."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = os.dup(descriptor)
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            self._error = error
+        finally:
+            os.close(self._descriptor)
+
+    def wait(self) -> None:
+        """Return when the file is on the disk. Raises OSError where it did not get there."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
 
 
 def stage(model: Model, target: Target, *, external: bool | None = None) -> Staged:
@@ -214,16 +257,16 @@ def stage(model: Model, target: Target, *, external: bool | None = None) -> Stag
     folder, name = os.path.split(target.path)
     with contextlib.ExitStack() as undo:
         layout = _layout(model, used, external, _fresh_data_name(folder, name) if external else "")
-        data_path = None
+        data_path, flushes = None, list[_Flush]()
         if layout.offsets:
             data_path = os.path.join(folder, layout.data_name)
-            temporary = _write(folder, name, target, _data_pieces(layout, model), model, undo)
+            temporary = _write(folder, name, target, _data_pieces(layout, model), model, undo, flushes)
             _rename_fresh(temporary, data_path)
             undo.callback(_unlink_quietly, data_path)
         pieces = wire.expand(model.proto.SerializeToString(), lambda index: _place(model, layout, index))
-        path = _write(folder, name, target, pieces, model, undo)
+        path = _write(folder, name, target, pieces, model, undo, flushes)
         undo.pop_all()
-    return Staged(target, path, data_path)
+    return Staged(target, path, data_path, flushes)
 
 
 def _place(model: Model, layout: _Layout, index: int) -> wire.Inline | wire.External:
@@ -237,6 +280,8 @@ def _place(model: Model, layout: _Layout, index: int) -> wire.Inline | wire.Exte
 def _data_pieces(layout: _Layout, model: Model) -> Iterator[wire.Piece]:
     at = 0
     for index, offset in layout.offsets.items():
+        if offset < at:
+            continue  # shared with a tensor before
         if offset > at:
             yield bytes(offset - at)
         length = model.payloads[index].length
@@ -254,9 +299,15 @@ def _fresh_data_name(folder: str, name: str) -> str:
 
 
 def _write(
-    folder: str, name: str, target: Target, pieces: Iterator[wire.Piece], model: Model, undo: contextlib.ExitStack
+    folder: str,
+    name: str,
+    target: Target,
+    pieces: Iterator[wire.Piece],
+    model: Model,
+    undo: contextlib.ExitStack,
+    flushes: list[_Flush],
 ) -> str:
-    """A new file with these pieces, flushed to disk; `undo` removes it."""
+    """A new file with these pieces, on its way to the disk when this returns; `undo` removes it."""
     path = os.path.join(folder, f".{name[:200]}.{os.urandom(6).hex()}.tmp")
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -268,7 +319,7 @@ def _write(
                 else:
                     _copy_payload(descriptor, model.payloads[piece.index])
             os.fchmod(descriptor, target.mode)
-            os.fsync(descriptor)
+            flushes.append(_Flush(descriptor))
         finally:
             os.close(descriptor)
     except OSError as error:

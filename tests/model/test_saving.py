@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -19,7 +20,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from onnxctl.errors import InvalidModel, OnnxctlError, OutputExists, StorageError, UsageError
 from onnxctl.model.loading import open_model, tensors_of_model
-from onnxctl.model.saving import check_target, save, stage
+from onnxctl.model.saving import check_target, save, saved_bytes, stage
 from tests.conftest import SAMPLES, sample_paths, shared_paths
 
 ALL = [*sample_paths(), *shared_paths()]
@@ -254,3 +255,36 @@ def test_errors_are_ours(tmp_path: Path) -> None:
     model = open_model(str(tmp_path / "in.onnx"))
     with pytest.raises(OnnxctlError):
         save(model, str(tmp_path / "no" / "where.onnx"))
+
+
+def test_tensors_that_share_their_bytes_go_on_sharing_them(tmp_path: Path) -> None:
+    source, target = tmp_path / "model.onnx", tmp_path / "out.onnx"
+    write_model(source, 3.0)
+    model = onnx.load(source)
+    onnx.save(model, source, save_as_external_data=True, location="w.data", size_threshold=0)
+    model = onnx.load(source, load_external_data=False)
+    model.graph.initializer.add().CopyFrom(model.graph.initializer[0])
+    model.graph.initializer[1].name = "v"
+    source.write_bytes(model.SerializeToString())
+    opened = open_model(str(source))
+    assert saved_bytes(opened) < 500_000
+    save(opened, str(target))
+    assert (tmp_path / "out.onnx.data").stat().st_size == 400_000
+    assert same_values(source, target)
+
+
+def test_an_output_that_does_not_reach_the_disk_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tmp_path / "model.onnx", tmp_path / "out.onnx"
+    write_model(source, 3.0)
+    target.write_bytes(b"old")
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageError, match="Input/output error"):
+        save(open_model(str(source)), str(target), force=True)
+    assert target.read_bytes() == b"old"
+    assert sorted(os.listdir(tmp_path)) == ["model.onnx", "out.onnx"]
