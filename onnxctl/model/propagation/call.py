@@ -74,6 +74,7 @@ class Call:
         return self.attribute(name) is not None
 
     def integer(self, name: str, default: int) -> int:
+        """The attribute, or the default where it is absent."""
         found = self.attribute(name)
         if found is None:
             return default

@@ -42,6 +42,7 @@ def sizes_of(call: Call, index: int) -> list[Dimension | None] | None:
 
 
 def size_of(value: Element) -> Dimension | None:
+    """The element as a size; None where it is unknown, no integer, or nothing bounds it from below."""
     if isinstance(value, int):
         return value
     return value if isinstance(value, Expression) and lower_bound(value) is not None else None

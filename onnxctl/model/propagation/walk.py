@@ -193,6 +193,7 @@ class ScopeWalk:
         return self._walk.assumes_equal
 
     def run(self) -> None:
+        """Visit every node of the scope, in topological order."""
         graph = self._scope.graph
         for sparse in graph.proto.sparse_initializer if isinstance(graph.proto, GraphProto) else ():
             self._scope.facts[sparse.values.name] = tensor(sparse.values.data_type or None, tuple(sparse.dims))
@@ -288,6 +289,7 @@ class ScopeWalk:
     def run_body(
         self, node: NodeProto, name: str, inputs: Sequence[Fact] | None, trips: Dimension
     ) -> list[Fact] | None:
+        """Walk the subgraph in the attribute: see `Host.run_body`."""
         scope = self._body(node, name)
         if scope is None or self._walk.visits_left <= 0:
             return None
@@ -312,6 +314,7 @@ class ScopeWalk:
         return None
 
     def without_locals(self, node: NodeProto, fact: Fact, output: int) -> Fact:
+        """The fact as the scope around the node may see it: see `Host.without_locals`."""
         born, births = self._births.get(id(node), 0), self._walk.births
         name = node.output[output] if output < len(node.output) else ""
 
