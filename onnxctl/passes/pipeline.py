@@ -52,6 +52,7 @@ from onnxctl.passes.merge_strided_slices import merge_strided_slices
 from onnxctl.passes.merge_transposes import merge_transposes
 from onnxctl.passes.move_reshapes import move_reshapes
 from onnxctl.passes.move_splits import move_splits
+from onnxctl.passes.move_transposes import move_transposes
 from onnxctl.passes.remove_unused import remove_unused
 from onnxctl.passes.share_initializers import share_initializers
 from onnxctl.passes.share_sizes import share_sizes
@@ -80,7 +81,9 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("eliminate_transpose", eliminate_transpose, "remove Transpose that moves no axis"),
     Pass("eliminate_arithmetic", eliminate_arithmetic, "remove multiplication by 1, subtraction of 0 and the like"),
     Pass("eliminate_add_zero", eliminate_add_zero, "remove float addition of 0.0", exact=False),
-    Pass("eliminate_involutions", eliminate_involutions, "undo what is done twice: negation, Abs of Abs, Relu of Sigmoid"),
+    Pass(
+        "eliminate_involutions", eliminate_involutions, "undo what is done twice: negation, Abs of Abs, Relu of Sigmoid"
+    ),
     Pass("merge_casts", merge_casts, "cast once where no value is lost between"),
     Pass("merge_clips", merge_clips, "clamp once, and not between infinite bounds"),
     Pass("merge_layouts", merge_layouts, "rearrange tensors in the fewest Reshapes and Transposes"),
@@ -109,6 +112,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("fuse_matmul_add", fuse_matmul_add, "make one Gemm of MatMul and Add; take Transpose into it", exact=False),
     Pass("merge_parallel_matmuls", merge_parallel_matmuls, "multiply a tensor by several weights at once", exact=False),
     Pass("move_splits", move_splits, "reshape and transpose before a Split, not each part behind it"),
+    Pass("move_transposes", move_transposes, "choose the order of axes with the fewest Transposes", exact=False),
     Pass("move_reshapes", move_reshapes, "keep tensors two-dimensional between Reshapes"),
     Pass("share_sizes", share_sizes, "compute each size of a dynamic shape once"),
     Pass("share_initializers", share_initializers, "keep one of several initializers of equal content"),
