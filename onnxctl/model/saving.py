@@ -23,6 +23,7 @@ from typing import Self
 
 from onnxctl.errors import InvalidModel, ModelError, OutputExists, ResourceLimit, StorageError, UsageError
 from onnxctl.model import wire
+from onnxctl.model.files import FileSource
 from onnxctl.model.loading import Model, tensors_of_model
 from onnxctl.model.tensors import Payload
 
@@ -318,6 +319,7 @@ def _write(
                     _write_bytes(descriptor, piece)
                 else:
                     _copy_payload(descriptor, model.payloads[piece.index])
+            os.ftruncate(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR))
             os.fchmod(descriptor, target.mode)
             flushes.append(_Flush(descriptor))
         finally:
@@ -334,25 +336,52 @@ def _write_bytes(descriptor: int, data: bytes) -> None:
 
 
 def _copy_payload(descriptor: int, payload: Payload) -> None:
-    """Append a payload's bytes: inside the kernel where both files allow it, else through a small buffer."""
+    """Append a payload's bytes; holes of a sparse file stay holes."""
     if payload.checksum:
         check_checksum(payload)
     source = payload.file.source()
-    at, left = payload.offset, payload.length
-    while left and sys.platform == "linux":
+    at, end = payload.offset, payload.offset + payload.length
+    for start, stop in _extents(source, at, end):
+        os.lseek(descriptor, start - at, os.SEEK_CUR)
+        _copy_range(descriptor, source, start, stop)
+        at = stop
+    os.lseek(descriptor, end - at, os.SEEK_CUR)
+
+
+def _extents(source: FileSource, at: int, end: int) -> Iterator[tuple[int, int]]:
+    """The parts of [at, end) that are not holes, as far as the file system can tell."""
+    if sys.platform == "win32":
+        yield at, end
+        return
+    while at < end:
         try:
-            count = os.copy_file_range(source.descriptor, descriptor, min(left, _COPY_BYTES), at)
+            start = os.lseek(source.descriptor, at, os.SEEK_DATA)
+            stop = os.lseek(source.descriptor, start, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # ENXIO: nothing but a hole from here on
+                yield at, end
+            return
+        if start < end:
+            yield start, min(stop, end)
+        at = stop
+
+
+def _copy_range(descriptor: int, source: FileSource, at: int, stop: int) -> None:
+    """Write the bytes of [at, stop): inside the kernel where both files allow it, else through a small buffer."""
+    while at < stop and sys.platform == "linux":
+        try:
+            count = os.copy_file_range(source.descriptor, descriptor, min(stop - at, _COPY_BYTES), at)
         except OSError as error:
             if error.errno not in _NO_COPY_FILE_RANGE:
                 raise
             break
         if count == 0:
             break
-        at, left = at + count, left - count
-    while left:
-        chunk = source.read(at, min(left, 1 << 22))
+        at += count
+    while at < stop:
+        chunk = source.read(at, min(stop - at, 1 << 22))
         _write_bytes(descriptor, chunk)
-        at, left = at + len(chunk), left - len(chunk)
+        at += len(chunk)
 
 
 def check_checksum(payload: Payload) -> None:

@@ -148,7 +148,8 @@ class Tensor:
         """
         self.check()
         if len(self.proto.dims) > MAXIMUM_RANK:
-            raise UnsupportedModel(f"tensor {self.name!r} has {len(self.proto.dims)} dimensions, more than {MAXIMUM_RANK}")
+            rank = len(self.proto.dims)
+            raise UnsupportedModel(f"tensor {self.name!r} has {rank} dimensions, more than {MAXIMUM_RANK}")
         if self.payload is None:
             return _inline_array(self.proto)
         native = _NATIVE.get(self.proto.data_type)

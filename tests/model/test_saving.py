@@ -250,6 +250,29 @@ def test_two_writers_on_one_output_leave_one_whole_result(tmp_path: Path) -> Non
     assert sorted(os.listdir(tmp_path)) == ["1.onnx", "2.onnx", "out.onnx"]
 
 
+def test_holes_stay_holes(tmp_path: Path) -> None:
+    write_model(tmp_path / "in.onnx", 1, count=4)
+    save(open_model(str(tmp_path / "in.onnx")), str(tmp_path / "m.onnx"), external=True)
+    proto = ModelProto.FromString((tmp_path / "m.onnx").read_bytes())
+    size = 1 << 36
+    tensor = proto.graph.initializer[0]
+    assert not tensor.external_data  # 16 bytes stay in the model
+    tensor.CopyFrom(TensorProto(name="w", dims=[size], data_type=TensorProto.UINT8, data_location=TensorProto.EXTERNAL))
+    tensor.external_data.add(key="location", value="holes.data")
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    with open(tmp_path / "holes.data", "wb") as file:
+        file.truncate(size)
+        file.seek(size // 2)
+        file.write(b"data")
+    _, data = save(open_model(str(tmp_path / "m.onnx")), str(tmp_path / "out.onnx"))
+    found = os.stat(data)
+    assert found.st_size == size
+    assert found.st_blocks * 512 < 1 << 22
+    with open(data, "rb") as file:
+        file.seek(size // 2)
+        assert file.read(5) == b"data\0"
+
+
 def test_errors_are_ours(tmp_path: Path) -> None:
     write_model(tmp_path / "in.onnx", 1)
     model = open_model(str(tmp_path / "in.onnx"))
