@@ -42,47 +42,68 @@ class _Row:
 def count_cost(graphs: ModelGraphs, dims: Mapping[str, int]) -> CostReport:
     """The cost of the model, in symbols where `dims` gives them no size."""
     found = propagate(graphs, dims=dims, smallest_dimension=1)
-    rows = list(_rows(found.top, "", 1))
-    return _report(rows, found, dims)
+    return _report(_Walk(found.top).rows(), found, dims)
 
 
 # ---------------------------------------------------------------- every node
 
 
-def _rows(scope: ScopeFacts, path: str, times: Dimension) -> Iterator[_Row]:
-    """The nodes of the scope and of those inside it, each times how often it runs."""
-    for node in scope.graph.nodes:
-        label = node.name or f"{node.op_type}({next((name for name in node.output if name), '')})"
-        inner = scope.scopes_in(node)
-        if inner or node.op_type in _CONTROL:
-            yield from _inner_rows(scope, node, inner, f"{path}/{label}" if path else label, times)
-        else:
-            yield _row(scope, node, path, label, times)
+class _Walk:
+    """Visits each scope once, however often it runs: functions that call each other may run a body 2^30 times."""
+
+    def __init__(self, top: ScopeFacts) -> None:
+        self._top = top
+        self._flops: dict[int, Dimension] = {}
+        self._callers_last: list[ScopeFacts] = []
+        self._operations(top)
+
+    def rows(self) -> list[_Row]:
+        """The nodes of every scope, each times how often it runs, outer scopes first."""
+        times: dict[int, Dimension] = {id(self._top): 1}
+        paths: dict[int, str] = {id(self._top): ""}
+        rows = []
+        for scope in reversed(self._callers_last):
+            often, path = times.get(id(scope), 0), paths.get(id(scope), "")
+            for node in scope.graph.nodes:
+                label = node.name or f"{node.op_type}({next((name for name in node.output if name), '')})"
+                inner = scope.scopes_in(node)
+                for each in self._run_by(node, inner):
+                    times[id(each)] = times.get(id(each), 0) + often * each.trip_count
+                    paths.setdefault(id(each), f"{path}/{label}" if path else label)
+                if not inner:
+                    rows.append(_row(scope, node, path, label, often))
+        return rows
+
+    def _run_by(self, node: NodeProto, inner: list[ScopeFacts]) -> list[ScopeFacts]:
+        """The scopes that the node runs: all of them, but of an If the dearer branch."""
+        if node.op_type == "If" and node.domain in DEFAULT_DOMAINS and inner:
+            return [max(inner, key=lambda scope: _typical_size(scope.trip_count * self._operations(scope)))]
+        return inner
+
+    def _operations(self, scope: ScopeFacts) -> Dimension:
+        """The operations of one run of the scope, as far as they can be counted."""
+        known = self._flops.get(id(scope))
+        if known is not None:
+            return known
+        total: Dimension = 0
+        for node in scope.graph.nodes:
+            inner = scope.scopes_in(node)
+            if inner:
+                for each in inner:
+                    self._operations(each)
+                for each in self._run_by(node, inner):
+                    total = total + each.trip_count * self._operations(each)
+            else:
+                work, _ = _work(scope, node)
+                total = total + (work.flops if work is not None else 0)
+        self._flops[id(scope)] = total
+        self._callers_last.append(scope)
+        return total
 
 
-def _inner_rows(
-    scope: ScopeFacts, node: NodeProto, inner: list[ScopeFacts], path: str, times: Dimension
-) -> Iterator[_Row]:
-    """What runs inside a node: the dearer branch of an If, the body of a Loop times its trips, a function's body."""
-    if not inner:
-        reason = "its subgraph could not be walked"
-        yield _Row(path, node, path, None, None, None, 0, reason)
-        return
-    candidates = [list(_rows(each, path, times * each.trip_count)) for each in inner]
-    if node.op_type == "If" and node.domain in DEFAULT_DOMAINS:
-        yield from max(candidates, key=_typical_work)
-    else:
-        for rows in candidates:
-            yield from rows
-
-
-def _typical_work(rows: list[_Row]) -> int:
-    """The operations of these rows with every symbol at a typical size; nodes nobody can count are left out."""
-    total: Dimension = 0
-    for row in rows:
-        total = total + (row.work.flops if row.work is not None else 0)
-    bindings = {each.name: _TYPICAL_SIZE for each in symbols(total)}
-    return evaluate(total, bindings)
+def _typical_size(amount: Dimension) -> int:
+    """The amount with every symbol at a typical size."""
+    return evaluate(amount, {each.name: _TYPICAL_SIZE for each in symbols(amount)})
 
 
 def _row(scope: ScopeFacts, node: NodeProto, path: str, label: str, times: Dimension) -> _Row:
@@ -104,6 +125,8 @@ def _row(scope: ScopeFacts, node: NodeProto, path: str, label: str, times: Dimen
 
 def _work(scope: ScopeFacts, node: NodeProto) -> tuple[Work | None, str]:
     """The node's work, or why there is none."""
+    if node.op_type in _CONTROL and node.domain in DEFAULT_DOMAINS:
+        return None, "its subgraph could not be walked"
     formula = formula_of(node.domain, node.op_type)
     if formula is None:
         return None, "no formula"
