@@ -2,8 +2,8 @@
 
 For y = f(x) * c with f linear in a set of weights W, that is f(c W) = c f(W), the weights are multiplied instead. f is
 found by walking upward from y through operators that are linear in what they read: Reshape, Transpose, Split, Slice,
-Squeeze, Unsqueeze, Flatten, Neg, Identity, Concat, Add and Sub (in both operands), Mul, Div, MatMul (in one operand),
-down to constants: the weight of a MatMul or Gemm with its bias, or a constant that is added or multiplied.
+Squeeze, Unsqueeze, Flatten, Expand, Gather, Neg, Identity, Concat, Add and Sub (in both operands), Mul, Div and MatMul
+(in one operand), down to constants: the weight of a MatMul or Gemm with its bias, a table, or another operand.
 Behind a Split of such a product only the columns of that part are scaled. Weights are rounded once more, and not at all
 where c is a power of two: about one unit in the last place of each.
 
@@ -30,8 +30,13 @@ from onnxctl.passes.weights import FLOAT_TYPES, float_values, private_weight, pu
 _FIRST_OPSET = 7
 _MOST_NODES = 64
 
-_HAND_ON = frozenset({"Reshape", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Flatten", "Neg", "Identity"})
-"""Linear in their first input, the only one that holds values."""
+_LARGEST_WEIGHT_BYTES = 1 << 26
+"""A larger weight (a table of embeddings, most likely) is not rewritten to save one multiplication."""
+
+_HAND_ON = frozenset(
+    {"Reshape", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Gather", "Neg", "Identity"}
+)
+"""Linear in their first input, the only one that holds values: the others are shapes, axes and indices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,9 @@ def _scaled_weights(graph: Graph, weights: list[_Columns], factor: float) -> dic
     for each in weights:
         tensor = graph.constant(each.name)
         assert tensor is not None
-        array = arrays.setdefault(each.name, np.array(tensor.numpy()))
+        if each.name not in arrays:
+            arrays[each.name] = np.array(tensor.numpy())
+        array = arrays[each.name]
         where = ... if each.axis is None else (*[slice(None)] * each.axis, slice(each.start, each.stop))
         part = scaled(array[where], np.array(factor))
         if part is None:
@@ -180,7 +187,8 @@ def _with_constant(graph: Graph, context: Context, cone: _Cone, name: str) -> _C
     if values is not None and not values.any():
         return cone
     readers = graph.consumers(name)
-    if len(readers) != 1 or private_weight(graph, context, name, readers[0]) is None:
+    weight = private_weight(graph, context, name, readers[0]) if len(readers) == 1 else None
+    if weight is None or weight.byte_count > _LARGEST_WEIGHT_BYTES:
         return None
     cone.weights.append(_Columns(name))
     return cone

@@ -35,6 +35,16 @@ HEADS = "s = Constant<value_ints = [2, 3, 4, 2]>()  h = Reshape(a, s)  t = Trans
             f"a = MatMul(x, w)  {HEADS}  p = Mul(h, table)  q = Neg(h)  r = Add(p, q)  y = Mul(r, c)",
             {"Mul": 1},
         ),
+        (
+            "n = Constant<value_ints = [1, 0, 3, 2, 5, 4, 7, 6]>()  a = MatMul(x, w)  d = Gather<axis = 2>(a, n)  "
+            "e = Add(a, d)  y = Mul(e, c)",
+            {"Mul": 1},
+        ),
+        (
+            "n = Constant<value_ints = [2, 5, 3, 8]>()  o = Constant<value_ints = [1]>()  a = MatMul(x, w)  "
+            "d = Unsqueeze(a, o)  e = Expand(d, n)  y = Mul(e, c)",
+            {"Mul": 1},
+        ),
         ("a = MatMul(x, w)  d = Add(a, b)  e = Relu(d)  y = Mul(e, c)", None),
         ("a = MatMul(x, w)  d = Add(a, a)  y = Mul(d, c)", None),
         ("a = MatMul(x, w)  d = Mul(a, a)  y = Mul(d, c)", None),
