@@ -36,7 +36,10 @@ def merge_layouts(graph: Graph, context: Context) -> int:
             saved = min(private, length) - len(steps) if steps is not None else 0
             if steps is None or saved <= 0:
                 continue
-            if _replace(graph, context, chain[: min(private, length)], steps, chain[length - 1].input[0]):
+            going = chain[: min(private, length)]
+            if not context.afford(_added_bytes(going[0], steps), _freed_bytes(graph, going)):
+                context.skip(node, "shapes to write down would be larger than what they replace")
+            elif _replace(graph, context, going, steps, chain[length - 1].input[0]):
                 found += saved
                 break
     return found
@@ -77,6 +80,22 @@ def _steps(graph: Graph, context: Context, chain: list[NodeProto]) -> list[Step]
             if shape is None or not layout.reshape(shape):
                 return None
     return layout.steps()
+
+
+def _added_bytes(end: NodeProto, steps: list[Step]) -> int:
+    """What the new nodes take: eight bytes for each size, one for each axis, names, and what is around these."""
+    total = 0
+    for step in steps:
+        total += 60 + 8 * len(step.target) if step.target is not None else 30 + len(step.permutation or ())
+        total += len(end.input[0]) + len(end.output[0])
+    return total
+
+
+def _freed_bytes(graph: Graph, going: list[NodeProto]) -> int:
+    """What goes with the nodes, shapes that nobody else reads included."""
+    shapes = {name for node in going for name in node.input[1:2] if name in graph.initializers}
+    own = [graph.initializers[name] for name in shapes if graph.only_consumer(name) is not None]
+    return sum(node.ByteSize() for node in going) + sum(tensor.ByteSize() for tensor in own)
 
 
 def _replace(graph: Graph, context: Context, private: list[NodeProto], steps: list[Step], source: str) -> bool:
