@@ -2,7 +2,7 @@
 
 x A, x B, x C = Split(x [A B C]) along the last axis: the columns of a product don't depend on one another. Each product
 may be followed by the addition of a constant bias, one number for each column; the biases are joined likewise, zeros
-standing for one that is missing. MatMul and Gemm, opset 13 on (Split takes its sizes as an input). The weights are
+standing for one that is missing. MatMul and Gemm, opset 11 on (an axis of Split may count from behind). The weights are
 joined, not copied: the model does not grow. Equal but for the order in which a kernel sums.
 
 Done where it saves nodes: three products, or two with biases, or two whose results are then reshaped or transposed
@@ -24,7 +24,8 @@ from onnxctl.passes.pattern import FLOATS
 from onnxctl.passes.semantics import rank_of
 from onnxctl.passes.weights import TENSOR_HEADER_BYTES, float_values, private_weight
 
-_FIRST_OPSET = 13
+_FIRST_OPSET = 11
+_FIRST_OPSET_WITH_SIZES_AS_INPUT = 13
 _NODE_HEADER_BYTES = 4
 
 
@@ -119,7 +120,8 @@ def _merge(graph: Graph, context: Context, branches: list[_Branch]) -> int:
     bias = _join_biases(graph, branches)
     old_nodes = [node for branch in branches for node in (branch.add, branch.node) if node is not None]
     old_constants = _only_read_by(graph, context, old_nodes)
-    weight, product, sizes = (graph.fresh_name(name) for name in (first.input[1], first.output[0], "split_sizes"))
+    weight, product = graph.fresh_name(first.input[1]), graph.fresh_name(first.output[0])
+    sizes = graph.fresh_name("split_sizes") if graph.opset() >= _FIRST_OPSET_WITH_SIZES_AS_INPUT else ""
     bias_name = graph.fresh_name(f"{weight}_bias") if bias is not None else ""
     nodes = [onnx.helper.make_node(first.op_type, [first.input[0], weight], [product], name=first.name)]
     nodes[0].attribute.extend(first.attribute)
@@ -128,20 +130,26 @@ def _merge(graph: Graph, context: Context, branches: list[_Branch]) -> int:
     elif bias is not None:
         nodes.append(onnx.helper.make_node("Add", [product, bias_name], [graph.fresh_name(product)]))
     results = [branch.result for branch in branches]
-    nodes.append(onnx.helper.make_node("Split", [nodes[-1].output[0], sizes], results, axis=-1))
+    columns = [branch.columns for branch in branches]
+    if sizes:
+        nodes.append(onnx.helper.make_node("Split", [nodes[-1].output[0], sizes], results, axis=-1))
+    else:
+        nodes.append(onnx.helper.make_node("Split", [nodes[-1].output[0]], results, axis=-1, split=columns))
     added = sum(node.ByteSize() + _NODE_HEADER_BYTES for node in nodes) + 8 * len(branches)
     added += sum(len(name) + TENSOR_HEADER_BYTES for name in (weight, bias_name, sizes) if name)
     added += 0 if bias is None else bias.nbytes
     freed = sum(node.ByteSize() + _NODE_HEADER_BYTES for node in old_nodes)
     freed += sum(len(name) + TENSOR_HEADER_BYTES // 2 for name in old_constants)
-    freed += sum(graph.initializers[branch.bias].ByteSize() for branch in branches if branch.bias in old_constants)
+    biases = [graph.constant(name) for name in {branch.bias for branch in branches}.intersection(old_constants)]
+    freed += sum(tensor.byte_count for tensor in biases if tensor is not None)
     if not context.afford(added, freed):
         context.skip(first, "joined weights would make the model larger")
         return 0
     _put(graph, weight, _join_weights(branches))
     if bias is not None:
         _put(graph, bias_name, bias)
-    _put(graph, sizes, np.array([branch.columns for branch in branches], np.int64))
+    if sizes:
+        _put(graph, sizes, np.array(columns, np.int64))
     _note_types(graph, branches, [node.output[0] for node in nodes[:-1]])
     for node in nodes:
         graph.add_node(

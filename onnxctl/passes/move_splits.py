@@ -8,9 +8,9 @@
 - Where every part is given to one operator that works element by element, with the same attributes and the same
   scalars beside, the whole is.
 
-Every element goes where it went before: exact. Opset 13 on (sizes of Split as an input). Left alone: parts that anybody
-else reads, shapes that are not known, targets that can't be stated by a constant, and what would make the model larger:
-the new sizes are new constants.
+Every element goes where it went before: exact. Opset 11 on (an axis of Split may count from behind). Left alone: parts
+that anybody else reads, shapes that are not known, targets that can't be stated by a constant, and what would make the
+model larger: the new sizes are new constants.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from onnxctl.passes.semantics import add_integers, composed, integers, inverse, 
 
 Shape = tuple[int | str | None, ...]
 
-_FIRST_OPSET = 13
+_FIRST_OPSET = 11
+_FIRST_OPSET_WITH_SIZES_AS_INPUT = 13
 
 _SPLIT_BYTES = 100
 """A Split and its sizes beside names and numbers: headers, attributes, and the names that are made up here."""
@@ -183,11 +184,13 @@ def _split(
     graph: Graph, split: NodeProto, nodes: Sequence[NodeProto], joined: str, axis: int, sizes: Sequence[int]
 ) -> NodeProto:
     """A Split of the joined value into what the nodes made; the old Split and the nodes go."""
-    sizes_name = add_integers(graph, sizes, near="split_sizes", before=split)
     results = [node.output[0] for node in nodes]
-    moved = graph.add_node(
-        "Split", [joined, sizes_name], results, before=split, name=split.name, attributes={"axis": axis}
-    )
+    inputs, attributes = [joined], dict[str, object](axis=axis)
+    if graph.opset() >= _FIRST_OPSET_WITH_SIZES_AS_INPUT:
+        inputs.append(add_integers(graph, sizes, near="split_sizes", before=split))
+    else:
+        attributes["split"] = list(sizes)
+    moved = graph.add_node("Split", inputs, results, before=split, name=split.name, attributes=attributes)
     for node in nodes:
         graph.remove(node)
     graph.remove(split)

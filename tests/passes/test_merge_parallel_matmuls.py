@@ -109,3 +109,11 @@ def test_weights_are_joined_and_not_copied(optimize: Optimizer) -> None:
 def test_outputs_of_the_graph_keep_their_nodes(optimize: Optimizer) -> None:
     text = f"{HEAD} agraph (float[2, 3] x) => (float q, float k, float t) <{WEIGHTS}, float[99] spare> {{ {THREE} }}"
     assert optimize(weighted(text), "remove_unused", NAME).operators == {"MatMul": 3}
+
+
+def test_older_splits_state_their_sizes_themselves(optimize: Optimizer) -> None:
+    body = f"{THREE}  y = Concat<axis = -1>(t, k, q)"
+    text = f"{HEAD} agraph (float[2, 5, 3] x) => (float y) <{WEIGHTS}, float[99] spare> {{ {body} }}"
+    optimized = optimize(weighted(text.replace('"" : 17', '"" : 11')), "remove_unused", NAME)
+    assert optimized.operators == {"MatMul": 1, "Split": 1, "Concat": 1}
+    assert_equal_outputs(optimized, tolerance=1e-6)

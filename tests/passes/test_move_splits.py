@@ -82,3 +82,15 @@ def test_scalars_beside_have_to_be_the_same(optimize: Optimizer) -> None:
     assert same.operators == {"Split": 1, "Mul": 1, "Concat": 1}
     assert_equal_outputs(same)
     assert optimize(weighted(text.format("l")), "lift_constants", "remove_unused", NAME).operators["Mul"] == 3
+
+
+def test_older_splits_state_their_sizes_themselves(optimize: Optimizer) -> None:
+    shapes = "<int64[4] s = {2, 3, 4, 2}, int64[4] t = {2, 3, 2, 2}, float[99] spare>"
+    body = "a, b, c = Split<axis = -1, split = [8, 4, 4]>(x)  d = Reshape(a, s)  e = Reshape(b, t)  f = Reshape(c, t)"
+    head = '<ir_version: 8, opset_import: ["" : 11]>'
+    model = weighted(
+        f"{head} agraph (float[2, 3, 16] x) => (float y) {shapes} {{ {body}  y = Concat<axis = 2>(d, e, f) }}"
+    )
+    optimized = optimize(model, "remove_unused", NAME)
+    assert optimized.operators == {"Split": 1, "Reshape": 1, "Concat": 1}
+    assert_equal_outputs(optimized)
