@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onnxctl.api.inspection import inspect as inspect
+    from onnxctl.api.measurement import measure_run as measure_run
     from onnxctl.api.measurement import providers as providers
     from onnxctl.api.measurement import run as run
     from onnxctl.api.optimization import list_passes as list_passes
@@ -23,6 +24,7 @@ _HOMES: Mapping[str, str] = {
     "optimize": "optimization",
     "list_passes": "optimization",
     "run": "measurement",
+    "measure_run": "measurement",
     "providers": "measurement",
 }
 """The module of each verb."""

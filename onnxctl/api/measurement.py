@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from onnxctl.api.progress import News, silent
 
 if TYPE_CHECKING:
-    from onnxctl.reports import ProvidersReport, RunReport
+    from onnxctl.reports import GraphOptimization, ProvidersReport, RunConfig, RunReport
 
 
 def run(
@@ -18,40 +18,87 @@ def run(
     provider: str = "cpu",
     dims: Mapping[str, int] | None = None,
     seed: int = 0,
+    inputs: Mapping[str, str] | None = None,
+    data: str | None = None,
+    verify: bool = False,
+    save_outputs: str | None = None,
+    force: bool = False,
     warmup: int | None = None,
     runs: int | None = None,
     duration_s: float | None = None,
+    precision: float | None = None,
+    concurrency: int = 1,
     intra_op_threads: int | None = None,
     inter_op_threads: int | None = None,
+    graph_optimization: GraphOptimization = "all",
+    session_config: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
     progress: News | None = None,
 ) -> RunReport:
-    """Run a model on exactly this execution provider with generated inputs, and time it.
+    """Run a model on exactly these execution providers ("cuda", "cuda,cpu"), and time it.
 
-    dims gives symbolic dimensions a size; the same seed gives the same inputs. runs, or else duration_s, says how much
-    is timed after `warmup` untimed runs. Raises ProviderUnavailable where the provider can't be used here.
+    Inputs are generated, the same seed giving the same ones, unless `inputs` names a file or a way to make them
+    ("random:normal") by input, or `data` an ONNX test data set. dims gives symbolic dimensions a size. verify holds the
+    outputs against test data, or else against the CPU without graph optimizations. runs, or else duration_s and
+    precision, say how much is timed after `warmup` untimed runs. Raises ProviderUnavailable where a provider can't be
+    used here.
     """
-    from onnxctl.analysis.structure import require_usable
-    from onnxctl.model.loading import model_file, open_model
     from onnxctl.reports import RunConfig
-    from onnxctl.runtime.measure import measure_in_child
 
     default = RunConfig(path=path)
-    with model_file(path) as file:
+    config = RunConfig(
+        path=path,
+        providers=tuple(each.strip() for each in provider.split(",")),
+        dims=tuple((dims or {}).items()),
+        seed=seed,
+        inputs=tuple((inputs or {}).items()),
+        data_folder=data,
+        verify=verify,
+        save_outputs=save_outputs,
+        force=force,
+        warmup_count=default.warmup_count if warmup is None else warmup,
+        run_count=runs,
+        duration_s=default.duration_s if duration_s is None else duration_s,
+        precision=default.precision if precision is None else precision,
+        concurrency=concurrency,
+        intra_op_threads=intra_op_threads,
+        inter_op_threads=inter_op_threads,
+        graph_optimization=graph_optimization,
+        session_config=tuple((session_config or {}).items()),
+        timeout_s=timeout_s,
+    )
+    return measure_run(config, progress=progress)
+
+
+def measure_run(
+    config: RunConfig,
+    *,
+    assertions: Sequence[str] = (),
+    baseline: str | None = None,
+    fail_if_slower: float | None = None,
+    progress: News | None = None,
+) -> RunReport:
+    """Run a model as the config says; judge the figures by assertions ("p95 < 20ms") and by an earlier report."""
+    from onnxctl.analysis.structure import require_usable
+    from onnxctl.model.loading import model_file, open_model
+    from onnxctl.runtime.judging import compare_to_baseline, judge, other_conditions, parse_condition, read_baseline
+    from onnxctl.runtime.measure import measure_in_child
+
+    conditions = [parse_condition(text) for text in assertions]
+    earlier = read_baseline(baseline) if baseline is not None else None
+    with model_file(config.path) as file:
         require_usable(open_model(file))
-        config = RunConfig(
-            path=file,
-            provider=provider,
-            dims=tuple((dims or {}).items()),
-            seed=seed,
-            warmup_count=default.warmup_count if warmup is None else warmup,
-            run_count=runs,
-            duration_s=default.duration_s if duration_s is None else duration_s,
-            intra_op_threads=intra_op_threads,
-            inter_op_threads=inter_op_threads,
-            timeout_s=timeout_s,
-        )
-        return dataclasses.replace(measure_in_child(config, progress=progress or silent), path=path)
+        report = measure_in_child(dataclasses.replace(config, path=file), progress=progress or silent)
+    report = dataclasses.replace(
+        report, path=config.path, assertions=tuple(judge(condition, report) for condition in conditions)
+    )
+    if earlier is None:
+        return report
+    return dataclasses.replace(
+        report,
+        baseline=compare_to_baseline(report, earlier, fail_if_slower),
+        findings=(*report.findings, *other_conditions(report, earlier)),
+    )
 
 
 def providers() -> ProvidersReport:

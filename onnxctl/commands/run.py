@@ -2,83 +2,286 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from onnxctl.commands.options import Dim, Format, Json, Model, Seed, Timeout, check_positive, chosen_format, parse_dims
+from onnxctl.commands.options import Dim, Format, Json, Model, Timeout, check_positive, chosen_format, parse_dims
+from onnxctl.errors import EXIT_NO, UsageError
+
+if TYPE_CHECKING:
+    from onnxctl.reports import ProviderOption
 
 EXAMPLES = """
 onnxctl run model.onnx
 onnxctl run model.onnx --dim batch=8 --provider cuda
-onnxctl run model.onnx --threads 1 --runs 200
+onnxctl run model.onnx --input x=picture.npy --save-outputs result.npz
+onnxctl run model.onnx --verify
+onnxctl run model.onnx --threads 1 --assert 'p95 < 20ms'
 onnxctl run model.onnx --json | jq '.data.latency.median_ns'
 """
 
-_MEASURING = "Measuring"
+_INPUTS, _WHERE, _MEASURING, _JUDGING = "Inputs and outputs", "What to run on", "Measuring", "Judging"
+
+GraphOptimizationName = Literal["disable", "basic", "extended", "layout", "all"]
+
+
+def parse_percent(text: str) -> float:
+    """A share written as "3%" or "0.03". Raises UsageError."""
+    try:
+        share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise UsageError(f"{text}: not a percentage", hint="write it like 3%")
+    return share
+
+
+def parse_pairs(option: str, values: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
+    """What an option gives as NAME=VALUE, in order. Raises UsageError for another syntax, or a name given twice."""
+    pairs: dict[str, str] = {}
+    for value in values or ():
+        name, separator, text = value.partition("=")
+        if not separator or not name.strip() or not text:
+            raise UsageError(f"{option} {value}: not NAME=VALUE")
+        if pairs.setdefault(name.strip(), text) != text:
+            raise UsageError(f"{option} {name}: given twice", hint="give it once")
+    return tuple(pairs.items())
+
+
+def parse_chain(provider: str | None, required: Sequence[str] | None) -> tuple[str, ...]:
+    """The providers asked for; where none is, those required, or the CPU."""
+    names = provider.split(",") if provider is not None else list(required or ()) or ["cpu"]
+    chain = tuple(dict.fromkeys(name.strip() for name in names))
+    if not all(chain):
+        raise UsageError(f"--provider {provider}: a name is missing")
+    return chain
+
+
+def parse_provider_options(values: Sequence[str] | None) -> tuple[ProviderOption, ...]:
+    """What --provider-option gives as NAME.KEY=VALUE, or as KEY=VALUE for the first provider. Raises UsageError."""
+    from onnxctl.reports import ProviderOption
+
+    found = []
+    for key, value in parse_pairs("--provider-option", values):
+        provider, _, name = key.rpartition(".")
+        found.append(ProviderOption(provider=provider, name=name, value=value))
+    return tuple(found)
+
+
+def _option(*names: str, panel: str, help: str, metavar: str = "", **more: Any) -> Any:
+    return typer.Option(*names, metavar=metavar or None, help=help, rich_help_panel=panel, **more)
 
 
 def command(
     model: Model,
-    provider: Annotated[
-        str,
-        typer.Option("--provider", metavar="NAME", help="What to run on: cpu, cuda, ...; see 'onnxctl providers'."),
-    ] = "cpu",
+    input: Annotated[
+        list[str] | None,
+        _option(
+            "--input",
+            panel=_INPUTS,
+            metavar="NAME=SOURCE",
+            help="An input's values: a .npy, .npz, .pb or raw file, or random:normal, random:uniform:LOW:HIGH, "
+            "random:integers:LOW:HIGH, ones, zeros, range, constant:VALUE; may be repeated.",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        _option("--data", panel=_INPUTS, metavar="FOLDER", help="An ONNX test data set to take the inputs from."),
+    ] = None,
     dim: Dim = None,
-    warmup: Annotated[
-        int | None,
-        typer.Option("--warmup", metavar="N", min=0, help="Untimed runs first.", rich_help_panel=_MEASURING),
+    seed: Annotated[
+        int, _option("--seed", panel=_INPUTS, metavar="N", help="Seed of the generated inputs.", min=0)
+    ] = 0,
+    verify: Annotated[
+        bool,
+        _option(
+            "--verify",
+            panel=_INPUTS,
+            help="Check the outputs against test_data_set_* beside the model, or else against the CPU without graph "
+            "optimizations; exit code 1 where they differ.",
+        ),
+    ] = False,
+    save_outputs: Annotated[
+        str | None,
+        _option(
+            "--save-outputs",
+            panel=_INPUTS,
+            metavar="PATH",
+            help="Write the outputs to FILE.npz, or with the inputs to a folder as a test data set.",
+        ),
     ] = None,
-    runs: Annotated[
-        int | None,
-        typer.Option("--runs", metavar="N", min=1, help="This many timed runs.", rich_help_panel=_MEASURING),
+    force: Annotated[bool, _option("--force", panel=_INPUTS, help="Replace what --save-outputs finds there.")] = False,
+    provider: Annotated[
+        str | None,
+        _option(
+            "--provider",
+            panel=_WHERE,
+            metavar="NAME[,NAME]",
+            help="What to run on: cpu, cuda, ...; a chain runs each node on the first that takes it; see "
+            "'onnxctl providers'.",
+        ),
     ] = None,
-    duration: Annotated[
-        float | None,
-        typer.Option(
-            "--duration",
-            metavar="SECONDS",
-            callback=check_positive,
-            help="Timed runs for this long, where --runs is not given.",
-            rich_help_panel=_MEASURING,
+    provider_option: Annotated[
+        list[str] | None,
+        _option(
+            "--provider-option",
+            panel=_WHERE,
+            metavar="[NAME.]KEY=VALUE",
+            help="An option of a provider, as cuda.device_id=1; may be repeated.",
+        ),
+    ] = None,
+    provider_library: Annotated[
+        list[str] | None,
+        _option(
+            "--provider-library",
+            panel=_WHERE,
+            metavar="NAME=FILE",
+            help="Load a plugin provider; its code runs with your rights.",
+        ),
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        _option(
+            "--require",
+            panel=_WHERE,
+            metavar="NAME",
+            help="Fail with exit code 4 where a node that computes is left to the CPU.",
         ),
     ] = None,
     threads: Annotated[
-        int | None,
-        typer.Option("--threads", metavar="N", min=1, help="Threads within an operator.", rich_help_panel=_MEASURING),
+        int | None, _option("--threads", panel=_WHERE, metavar="N", min=1, help="Threads within an operator.")
     ] = None,
     inter_threads: Annotated[
-        int | None,
-        typer.Option(
-            "--inter-threads", metavar="N", min=1, help="Threads between operators.", rich_help_panel=_MEASURING
+        int | None, _option("--inter-threads", panel=_WHERE, metavar="N", min=1, help="Threads between operators.")
+    ] = None,
+    graph_optimization: Annotated[
+        GraphOptimizationName,
+        _option(
+            "--graph-optimization",
+            panel=_WHERE,
+            metavar="LEVEL",
+            help="How far onnxruntime rewrites the graph: disable, basic, extended, layout or all.",
+        ),
+    ] = "all",
+    session_config: Annotated[
+        list[str] | None,
+        _option("--session-config", panel=_WHERE, metavar="KEY=VALUE", help="A session config entry of onnxruntime."),
+    ] = None,
+    custom_ops: Annotated[
+        list[str] | None,
+        _option(
+            "--custom-ops",
+            panel=_WHERE,
+            metavar="FILE",
+            help="Load a library of custom operators; its code runs with your rights.",
         ),
     ] = None,
-    seed: Seed = 0,
+    warmup: Annotated[
+        int | None,
+        _option("--warmup", panel=_MEASURING, metavar="N", min=0, help="Untimed runs first, more until steady."),
+    ] = None,
+    runs: Annotated[
+        int | None, _option("--runs", panel=_MEASURING, metavar="N", min=1, help="Exactly this many timed runs.")
+    ] = None,
+    precision: Annotated[
+        str,
+        _option(
+            "--precision",
+            panel=_MEASURING,
+            metavar="PERCENT",
+            help="Time until the median is known to this; 0 uses the whole duration.",
+        ),
+    ] = "1%",
+    duration: Annotated[
+        float | None,
+        _option(
+            "--duration",
+            panel=_MEASURING,
+            metavar="SECONDS",
+            callback=check_positive,
+            help="Time no longer than this (3).",
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int,
+        _option("--concurrency", panel=_MEASURING, metavar="N", min=1, max=256, help="Threads that run it at once."),
+    ] = 1,
     timeout: Timeout = None,
+    baseline: Annotated[
+        str | None,
+        _option("--baseline", panel=_JUDGING, metavar="FILE", help="An earlier report (--json) to compare with."),
+    ] = None,
+    fail_if_slower: Annotated[
+        str | None,
+        _option(
+            "--fail-if-slower",
+            panel=_JUDGING,
+            metavar="PERCENT",
+            help="Exit code 1 where the median is slower than the baseline's by more.",
+        ),
+    ] = None,
+    assertion: Annotated[
+        list[str] | None,
+        _option(
+            "--assert",
+            panel=_JUDGING,
+            metavar="CONDITION",
+            help="Exit code 1 where it does not hold: 'p95 < 20ms', 'throughput > 100/s', 'memory < 1GB'.",
+        ),
+    ] = None,
     format: Format = "text",
     json: Json = False,
 ) -> None:
-    """Run a model on generated inputs and measure how fast it is.
+    """Run a model on generated or given inputs and time it.
 
-    The model runs on exactly the provider asked for, or the command says why it can't. The seed decides the inputs.
+    The model runs on exactly the providers asked for, or the command says why it can't. The seed decides the inputs.
     """
+    if fail_if_slower is not None and baseline is None:
+        raise UsageError("--fail-if-slower needs an earlier report", hint="name one with --baseline FILE")
     dims = parse_dims(dim)
     from onnxctl import api
     from onnxctl.commands.output import show_report
     from onnxctl.render.progress import StatusLine
+    from onnxctl.reports import RunConfig
 
+    default = RunConfig(path=model)
+    config = RunConfig(
+        path=model,
+        providers=parse_chain(provider, require),
+        provider_options=parse_provider_options(provider_option),
+        provider_libraries=parse_pairs("--provider-library", provider_library),
+        required_providers=tuple(require or ()),
+        dims=tuple(dims.items()),
+        seed=seed,
+        inputs=parse_pairs("--input", input),
+        data_folder=data,
+        verify=verify,
+        save_outputs=save_outputs,
+        force=force,
+        warmup_count=default.warmup_count if warmup is None else warmup,
+        run_count=runs,
+        duration_s=default.duration_s if duration is None else duration,
+        precision=parse_percent(precision),
+        concurrency=concurrency,
+        intra_op_threads=threads,
+        inter_op_threads=inter_threads,
+        graph_optimization=graph_optimization,
+        session_config=parse_pairs("--session-config", session_config),
+        custom_ops=tuple(custom_ops or ()),
+        timeout_s=timeout,
+    )
     with StatusLine() as status:
-        report = api.run(
-            model,
-            provider=provider,
-            dims=dims,
-            seed=seed,
-            warmup=warmup,
-            runs=runs,
-            duration_s=duration,
-            intra_op_threads=threads,
-            inter_op_threads=inter_threads,
-            timeout_s=timeout,
+        report = api.measure_run(
+            config,
+            assertions=assertion or (),
+            baseline=baseline,
+            fail_if_slower=None if fail_if_slower is None else parse_percent(fail_if_slower),
             progress=status.tell,
         )
     show_report(report, chosen_format(format, json))
+    unverified = any(each.status != "equal" for each in report.verification)
+    failed = any(not each.passed for each in report.assertions)
+    if unverified or failed or (report.baseline is not None and not report.baseline.passed):
+        raise typer.Exit(EXIT_NO)

@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from onnxctl.render.document import Block, Cell, Column, Document, Facts, Findings, Heading, Paragraph, Styled, Table
+from onnxctl.render.document import (
+    Block,
+    Cell,
+    Column,
+    Document,
+    Facts,
+    Findings,
+    Heading,
+    Histogram,
+    Paragraph,
+    Style,
+    Styled,
+    Table,
+)
 from onnxctl.render.units import count_of, format_bytes, format_count, format_duration, format_number, format_rate
-from onnxctl.reports import Environment, RunReport, ValueSummary
+from onnxctl.reports import DataSetCheck, Environment, Ratio, RunReport, ValueSummary
+
+_FEWEST_DRAWN = 20
+"""Samples that make a histogram worth drawing."""
+
+_BIN_COUNT = 8
+_MOST_NODES = 12
 
 
 def measurement_document(report: RunReport) -> Document:
     """The account of a run laid out."""
+    latency = report.latency
     blocks: list[Block] = [
         Heading(report.path, f"on {report.provider}", level=1),
         Facts(_facts(report)),
-        Heading("Latency", f"{count_of(report.latency.sample_count, 'run')} after {report.warmup_count:,} to warm up"),
+        Heading("Latency", f"{count_of(latency.sample_count, 'run')} after {report.warmup_count:,} to warm up"),
         _latency(report),
-        Heading("Inputs", f"seed {report.seed}"),
-        _values(report.inputs),
-        Heading("Outputs"),
-        _values(report.outputs),
     ]
+    if latency.sample_count >= _FEWEST_DRAWN:
+        blocks.append(sample_histogram(report.samples_ns))
+    if report.nodes_on_cpu:
+        blocks += [Heading("Left to the CPU", count_of(len(report.nodes_on_cpu), "node")), _left_to_cpu(report)]
+    blocks += [Heading("Inputs", f"seed {report.seed}"), _values(report.inputs), Heading("Outputs")]
+    blocks.append(_values(report.outputs))
+    if report.verification:
+        blocks += [Heading("Verification"), _verification(report.verification)]
+    if report.assertions or report.baseline:
+        blocks += [Heading("Judgement"), _judgement(report)]
     if report.findings:
         blocks += [Heading("Findings"), Findings(report.findings)]
     blocks.append(Paragraph(_environment(report.environment), "dim"))
@@ -29,21 +55,124 @@ def measurement_document(report: RunReport) -> Document:
 
 def _facts(report: RunReport) -> tuple[tuple[str, Cell], ...]:
     latency = report.latency
-    spread = f" ± {format_duration(latency.std_ns)}" if latency.sample_count > 1 else ""
+    spread = f" ({format_duration(latency.median_low_ns)} to {format_duration(latency.median_high_ns)})"
+    median = format_duration(latency.median_ns) + (spread if latency.sample_count > 1 else "")
+    together = f" from {report.concurrency} threads at once" if report.concurrency > 1 else ""
     facts: list[tuple[str, Cell]] = [
-        ("median", Styled(format_duration(latency.median_ns) + spread, "strong")),
-        ("throughput", format_rate(report.throughput_per_second, "runs")),
+        ("median", Styled(median, "strong")),
+        ("throughput", format_rate(report.throughput_per_second, "runs") + together),
+        ("on the device", _phases(report)),
         ("load", format_duration(report.load_ns)),
         ("first run", format_duration(report.first_run_ns)),
         ("threads", _threads(report)),
-        ("memory", f"{format_bytes(report.peak_memory_bytes)} at most" if report.peak_memory_bytes else ""),
+        ("optimization", "" if report.graph_optimization == "all" else report.graph_optimization),
+        ("memory", _memory(report)),
         ("dimensions", ", ".join(f"{name}={size}" for name, size in report.dims)),
-        (
-            "placement",
-            ", ".join(f"{count_of(each.node_count, 'node')} on {each.provider}" for each in report.placement),
-        ),
+        ("placement", _placement(report)),
+        ("written", ", ".join(report.files_written)),
     ]
     return tuple(fact for fact in facts if fact[1])
+
+
+def _phases(report: RunReport) -> str:
+    if report.phases is None:
+        return ""
+    times = (report.phases.host_to_device_ns, report.phases.compute_ns, report.phases.device_to_host_ns)
+    there, computing, back = map(format_duration, times)
+    return f"{there} to copy there, {computing} to compute, {back} to copy back"
+
+
+def _memory(report: RunReport) -> str:
+    parts = [f"{format_bytes(report.peak_memory_bytes)} at most"] if report.peak_memory_bytes else []
+    if report.peak_device_bytes is not None:
+        parts.append(f"{format_bytes(report.peak_device_bytes)} on the device")
+    return ", ".join(parts)
+
+
+def _placement(report: RunReport) -> str:
+    parts = []
+    for each in report.placement:
+        share = "" if each.time_share is None else f" ({each.time_share:.0%} of the time)"
+        parts.append(f"{count_of(each.node_count, 'node')} on {each.provider}{share}")
+    if report.device_copy_count:
+        parts.append(count_of(report.device_copy_count, "copy between devices", "copies between devices"))
+    return ", ".join(parts)
+
+
+def _left_to_cpu(report: RunReport) -> Table:
+    shown = report.nodes_on_cpu[:_MOST_NODES]
+    rows: list[tuple[Cell, ...]] = [
+        (each.name, each.op_type, each.reason or ("" if each.computes else "it only handles shapes")) for each in shown
+    ]
+    if len(report.nodes_on_cpu) > len(shown):
+        rows.append((f"and {len(report.nodes_on_cpu) - len(shown)} more", "", ""))
+    columns = (
+        Column(title="node", overflow="cut", code=True),
+        Column(title="operator", code=True),
+        Column(title="reason", overflow="wrap", style="dim"),
+    )
+    return Table(columns, tuple(rows), titled=False)
+
+
+_VERDICT_STYLES: Mapping[str, Style] = {"equal": "good", "different": "bad", "not verified": "warning"}
+
+
+def _verification(checks: Sequence[DataSetCheck]) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for check in checks:
+        source = check.source or "the CPU without graph optimizations"
+        worst = max((each.max_relative for each in check.outputs), default=0.0)
+        allowed = max((each.tolerance for each in check.outputs), default=0.0)
+        outputs = count_of(len(check.outputs), "output")
+        detail = (
+            check.reason or f"{outputs}, off by {format_number(worst)} at most, allowed is {format_number(allowed)}"
+        )
+        rows.append((Styled(check.status, _VERDICT_STYLES[check.status]), source, detail))
+    return Table((Column(), Column(overflow="cut"), Column(overflow="wrap", style="dim")), tuple(rows), titled=False)
+
+
+def _judgement(report: RunReport) -> Table:
+    rows: list[tuple[Cell, ...]] = [(_passed(each.passed), each.text, each.message) for each in report.assertions]
+    if report.baseline is not None:
+        ratio, allowed = report.baseline.ratio, report.baseline.allowed
+        limit = "" if allowed is None else f"; {allowed * 100:g} % slower is allowed"
+        before = f"{format_duration(report.baseline.median_ns)} on {report.baseline.date[:10]}"
+        rows.append(
+            (_passed(report.baseline.passed), f"{ratio_in_words(ratio)} than {before}{limit}", report.baseline.path)
+        )
+    return Table((Column(), Column(overflow="wrap"), Column(overflow="cut", style="dim")), tuple(rows), titled=False)
+
+
+def _passed(passed: bool) -> Styled:
+    return Styled("holds", "good") if passed else Styled("fails", "bad")
+
+
+def ratio_in_words(ratio: Ratio) -> str:
+    """How much faster or slower, with the interval; or that no difference could be measured."""
+    low, high = sorted(abs(each - 1) * 100 for each in (ratio.low, ratio.high))
+    if ratio.verdict == "no measurable difference":
+        return f"no measurable difference ({ratio.low:.3f} to {ratio.high:.3f} times)"
+    return f"{abs(ratio.ratio - 1) * 100:.2g} % {ratio.verdict} ({low:.2g} to {high:.2g} %)"
+
+
+# ---------------------------------------------------------------- samples
+
+
+def sample_histogram(samples_ns: Sequence[int]) -> Histogram:
+    """How the samples are spread: bins of equal width up to the 99th percentile, and one for what is beyond."""
+    ordered = sorted(samples_ns)
+    low, high = ordered[0], ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
+    width = max((high - low) / _BIN_COUNT, 1e-9)
+    counts = [0] * (_BIN_COUNT + 1)
+    for sample in ordered:
+        counts[min(int((sample - low) / width), _BIN_COUNT - 1) if sample <= high else _BIN_COUNT] += 1
+    labels = [f"from {format_duration(low + width * index)}" for index in range(_BIN_COUNT)]
+    rows = [(label, count) for label, count in zip(labels, counts, strict=False)] if high > low else []
+    if not rows:
+        rows = [(f"at {format_duration(low)}", sum(counts[:-1]))]
+    if counts[-1]:
+        rows.append((f"above {format_duration(high)}", counts[-1]))
+    return Histogram("samples", tuple(rows), drawn=len(rows))
 
 
 def _threads(report: RunReport) -> str:
@@ -53,7 +182,7 @@ def _threads(report: RunReport) -> str:
 
 def _latency(report: RunReport) -> Table:
     latency = report.latency
-    titles = ("min", "median", "mean", "P90", "P95", "P99", "max")
+    titles = ("min", "median", "mean", "P90", "P95", "P99", "P99.9", "max", "std")
     figures = (
         latency.min_ns,
         latency.median_ns,
@@ -61,7 +190,9 @@ def _latency(report: RunReport) -> Table:
         latency.p90_ns,
         latency.p95_ns,
         latency.p99_ns,
+        latency.p99_9_ns,
         latency.max_ns,
+        latency.std_ns,
     )
     return Table(tuple(Column(title=title, align="right") for title in titles), (tuple(map(format_duration, figures)),))
 
@@ -92,7 +223,9 @@ def _range(value: ValueSummary) -> str:
 
 def _remark(value: ValueSummary) -> str:
     odd = ((value.nan_count, "NaN"), (value.inf_count, "infinite"))
-    return ", ".join(filter(None, [value.source, *(f"{format_count(count)} {word}" for count, word in odd if count)]))
+    top = ", ".join(f"[{each.index}] {format_number(each.value)}" for each in value.top[:3])
+    notes = [f"{format_count(count)} {word}" for count, word in odd if count]
+    return ", ".join(filter(None, [value.source, *notes, f"top {top}" if top else ""]))
 
 
 def _environment(environment: Environment) -> str:

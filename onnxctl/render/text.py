@@ -154,7 +154,7 @@ def _draw_histogram(histogram: Histogram, screen: Screen) -> list[str]:
         drawn, listed = histogram.rows, ()
     most = max((count for _, count in drawn), default=1)
     rows = tuple(
-        (name, f"{count:,}", Styled("█" * max(1, round(count / most * _LONGEST_BAR)), "accent"))
+        (name, f"{count:,}", Styled("█" * max(count > 0, round(count / most * _LONGEST_BAR)), "accent"))
         for name, count in drawn
     )
     lines = _draw_table(Table((Column(overflow="cut"), Column(align="right"), Column()), rows, titled=False), screen)

@@ -38,7 +38,9 @@ _NAMES: Mapping[str, str] = {
     "details": "NodeInfo WeightStatistics WeightInfo",
     "cost": "Quantity NodeCost OperatorCost UncountedOperator CostReport LiveTensor MemoryReport",
     "optimization": "OptimizeConfig Refusal PassOutcome OutputComparison Verification ModelFigures OptimizeReport",
-    "measurement": "RunConfig LatencyStatistics ValueSummary Environment NodePlacement RunReport",
+    "measurement": """GraphOptimization ProviderOption RunConfig LatencyStatistics RankedElement ValueSummary
+        Environment NodePlacement NodeOnCpu DataSetCheck DevicePhases Verdict Ratio BaselineComparison Assertion
+        RunReport""",
     "providers": "ProviderInfo ProvidersReport",
     "kinds": "Report KINDS",
     "encoding": "encode decode field_types",

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from onnxctl.child import Answer, Blob, Child, Progress
 from onnxctl.errors import ChildCrashed, ModelError, OnnxctlError, ResourceLimit, UsageError
 from onnxctl.reports import JSON, OutputComparison, Verification, decode, encode
-from onnxctl.runtime.environment import available_memory_bytes
-from onnxctl.runtime.measure import MEMORY_SHARE, check_tensors, refuse_native_code
+from onnxctl.runtime.opening import check_tensors, refuse_native_code, usual_memory_bytes
 
 if TYPE_CHECKING:
     from onnxctl.model.graph import ModelGraphs
     from onnxctl.model.loading import Model
     from onnxctl.runtime.feeds import Feeds
+    from onnxctl.runtime.given import Given
     from onnxctl.runtime.session import Session
 
 RUN_COUNT = 3
@@ -47,15 +47,21 @@ def compare_in_child(
     *,
     dims: Mapping[str, int],
     seed: int,
-    run_count: int = RUN_COUNT,
+    run_count: int | None = None,
+    inputs: Sequence[tuple[str, str]] = (),
+    tolerance: float | None = None,
     timeout_s: float | None = None,
     memory_bytes: int | None = None,
 ) -> Verification:
     """Compare two model files in a child process of their own.
 
-    dims gives sizes for symbols; those that the original's inputs don't have count for nothing. memory_bytes bounds the
-    private memory of the child, by default to most of what is available. Never raises for what a model does: a crash or
-    a time-out is "not verified" like everything else that can't be run.
+    dims gives sizes for symbols; those that the original's inputs don't have count for nothing. run_count is how many
+    runs there are at least (RUN_COUNT). inputs are (name, source) pairs as `given.read_inputs` takes them. tolerance
+    replaces the one that fits the model. memory_bytes bounds the private memory of the child, by default to most of
+    what is available.
+
+    Raises UsageError or UnreadableFile for inputs that can't be used. Never raises for what a model does: a crash or a
+    time-out is "not verified" like everything else that can't be run.
     """
     started = time.perf_counter_ns()
     request = {
@@ -63,11 +69,13 @@ def compare_in_child(
         "candidate": candidate_path,
         "dims": dict(dims),
         "seed": seed,
-        "run_count": run_count,
+        "run_count": RUN_COUNT if run_count is None else run_count,
+        "inputs": [list(each) for each in inputs],
+        "tolerance": tolerance,
     }
-    if memory_bytes is None:
-        available = available_memory_bytes()
-        memory_bytes = None if available is None else int(available * MEMORY_SHARE)
+    memory_bytes = usual_memory_bytes() if memory_bytes is None else memory_bytes
+    if inputs:
+        _check_inputs(original_path, inputs)
     stage = _Stage()
     with Child(preload=("onnxruntime", "onnxctl.model.graph"), memory_bytes=memory_bytes) as child:
         try:
@@ -88,6 +96,27 @@ def compare_in_child(
             return _verdict("not verified", error.message, seed, started)
     found: Verification = decode(Verification, answer)
     return _timed(found, started)
+
+
+def foresee_obstacle(model: Model, graphs: ModelGraphs) -> str:
+    """Why the model can't be run here, as far as that can be told without trying; "" where nothing is known.
+
+    Nothing is opened: native code is found by its operators, and the tensors are held against the available memory.
+    """
+    try:
+        refuse_native_code(graphs)
+        check_tensors(model, usual_memory_bytes())
+    except (ModelError, ResourceLimit) as error:
+        return f"the original doesn't run here: {error.message}"
+    return ""
+
+
+def _check_inputs(path: str, inputs: Sequence[tuple[str, str]]) -> None:
+    """Raises UsageError or UnreadableFile for inputs that can't be used, before anything is run."""
+    from onnxctl.model.loading import open_model
+    from onnxctl.runtime.given import read_inputs
+
+    read_inputs(open_model(path), inputs)
 
 
 @dataclass(slots=True)
@@ -135,9 +164,10 @@ def compare(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
         return encode(Verification(status="not verified", reason=reason, seed=seed)), ()
     progress("candidate")
     outputs, reason = _run_candidate(request["candidate"], names, references)
-    tolerance, may_flip = tolerance_of(graphs), decides_by_floats(graphs)
+    tolerance = tolerance_of(graphs) if request["tolerance"] is None else request["tolerance"]
+    may_flip = decides_by_floats(graphs)
     comparisons = _compare_all(names, references, outputs, tolerance, may_flip)
-    random = _random_nodes(graphs)
+    random = random_nodes(graphs)
     if not reason and not all(each.equal for each in comparisons):
         reason = "; ".join(f"output {each.name!r}: {each.message}" for each in comparisons if not each.equal)
     status = "different" if reason else "equal"
@@ -157,24 +187,28 @@ def compare(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
 
 def _open(model: Model, path: str) -> Session:
     from onnxctl.runtime.mapping import MAPPED_CONFIG, mapped_model
-    from onnxctl.runtime.session import open_session
+    from onnxctl.runtime.session import SessionSettings, open_session
 
     config = (*MAPPED_CONFIG, ("session.disable_prepacking", "1"))
-    return open_session(mapped_model(model), path=path, graph_optimization="disable", memory_arena=False, config=config)
+    settings = SessionSettings(graph_optimization="disable", memory_arena=False, config=config)
+    return open_session(mapped_model(model), settings, path=path)
 
 
 def _run_original(model: Model, graphs: ModelGraphs, request: JSON) -> tuple[list[_Reference], tuple[str, ...], str]:
     """The runs of the original, its outputs' names, and why there is nothing to compare with if so."""
     from onnxctl.runtime.feeds import find_feeds, required_symbols
+    from onnxctl.runtime.given import read_inputs
 
     path, seed = request["original"], request["seed"]
     dims = {symbol: size for symbol, size in request["dims"].items() if symbol in required_symbols(model)}
     try:
         check_tensors(model)
         refuse_native_code(graphs)
+        given = read_inputs(model, [(name, source) for name, source in request["inputs"]])
         session = _open(model, path)
         names = tuple(value.name for value in session.outputs)
-        first = find_feeds(model, graphs, session.run, dims=dims, seed=seed, failures=(ModelError, ResourceLimit))
+        failures = (ModelError, ResourceLimit)
+        first = find_feeds(model, graphs, session.run, dims=dims, seed=seed, failures=failures, given=given)
         outputs = session.run(first.values)
         again = session.run(first.values)
     except OnnxctlError as error:
@@ -183,16 +217,25 @@ def _run_original(model: Model, graphs: ModelGraphs, request: JSON) -> tuple[lis
     if reason:
         return [], names, reason
     references = [_Reference(first, outputs)]
-    references += _further_runs(model, graphs, session, references[0], dims, request)
+    references += _further_runs(model, graphs, session, references[0], dims, given, request)
     return references, names, ""
 
 
 def _further_runs(
-    model: Model, graphs: ModelGraphs, session: Session, first: _Reference, dims: Mapping[str, int], request: JSON
+    model: Model,
+    graphs: ModelGraphs,
+    session: Session,
+    first: _Reference,
+    dims: Mapping[str, int],
+    given: Given,
+    request: JSON,
 ) -> list[_Reference]:
     """More runs of the original: other sizes where it takes them, then other values until there are enough."""
-    from onnxctl.runtime.feeds import generate_feeds
+    from onnxctl.runtime.feeds import generate_feeds, required_inputs
     from onnxctl.runtime.habits import ATTEMPT_COUNT
+
+    if set(required_inputs(model)) <= set(given.values):
+        return []  # every value was given: another run would be the same one
 
     attempts = [n for n in range(ATTEMPT_COUNT) if n != first.feeds.attempt] if first.feeds.open_size_count else []
     wanted = [*attempts[:OTHER_SIZES], *[first.feeds.attempt] * (request["run_count"] + OTHER_SIZES)]
@@ -203,7 +246,8 @@ def _further_runs(
         if len(found) + 1 >= least or kept > KEPT_BYTES_LIMIT:
             break
         try:
-            feeds = generate_feeds(model, graphs, dims=dims, seed=request["seed"] + number, attempt=attempt)
+            seed = request["seed"] + number
+            feeds = generate_feeds(model, graphs, dims=dims, seed=seed, attempt=attempt, given=given)
             found.append(_Reference(feeds, session.run(feeds.values)))
         except (ModelError, ResourceLimit):
             continue  # sizes or values that the original itself does not take prove nothing
@@ -223,14 +267,14 @@ def _unsteady(names: Sequence[str], outputs: Sequence[Any], again: Sequence[Any]
     tolerance = tolerance_of(graphs)
     for name, first, second in zip(names, outputs, again, strict=True):
         if not compare_values(name, first, second, tolerance=tolerance).equal:
-            random = _random_nodes(graphs)
+            random = random_nodes(graphs)
             if random:
                 return f"random: {random} draws new numbers on every run"
             return f"not deterministic: output {name!r} of the original changes from run to run on the same inputs"
     return ""
 
 
-def _random_nodes(graphs: ModelGraphs) -> str:
+def random_nodes(graphs: ModelGraphs) -> str:
     """The nodes that draw random numbers, in words; "" where there are none."""
     labels = [
         f"node {scope.node_label(node)!r} ({node.op_type})"

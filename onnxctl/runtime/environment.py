@@ -51,6 +51,19 @@ def available_memory_bytes() -> int | None:
     return min(known) if known else None
 
 
+def cpu_clock_mhz() -> float:
+    """The clock of the fastest CPU now, in MHz; 0.0 where the system does not tell."""
+    clocks = [line.partition(":")[2] for line in _read("/proc/cpuinfo").splitlines() if line.startswith("cpu MHz")]
+    return max((float(each) for each in clocks if each.strip()), default=0.0)
+
+
+def device_memory_used_bytes(device_id: int) -> int | None:
+    """How much of an NVIDIA device's memory is in use by anybody; None where nvidia-smi does not tell."""
+    query = ("--query-gpu=memory.used", "--format=csv,noheader,nounits", f"--id={device_id}")
+    said = _first_line_of("nvidia-smi", *query)
+    return int(said) << 20 if said.isdigit() else None
+
+
 def peak_memory_bytes() -> int:
     """The most physical memory this process has held so far; 0 where the system does not say.
 

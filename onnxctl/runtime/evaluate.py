@@ -57,10 +57,12 @@ def evaluate(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer
 
 def _computed(model: ModelProto, names: Sequence[str]) -> tuple[list[object], list[str]]:
     """The values and the reasons. Where the whole fails, each output by itself: what fails costs only what needs it."""
-    from onnxctl.runtime.session import open_session
+    from onnxctl.runtime.session import SessionSettings, open_session
 
     try:
-        session = open_session(model.SerializeToString(), path="a constant expression", graph_optimization="disable")
+        session = open_session(
+            model.SerializeToString(), SessionSettings(graph_optimization="disable"), path="a constant expression"
+        )
         return list(session.run({})), [""] * len(names)
     except (ModelError, ResourceLimit) as error:
         if len(names) == 1:

@@ -28,6 +28,7 @@ from onnxctl.runtime.domains import (
     reads_quantized,
 )
 from onnxctl.runtime.environment import available_memory_bytes
+from onnxctl.runtime.given import NOTHING_GIVEN, Given, RawBytes, shaped
 from onnxctl.runtime.habits import ATTEMPT_COUNT, Place, choose_sizes, role_of
 from onnxctl.runtime.sizes import Dim, Shape, Size, settle
 from onnxctl.runtime.trace import Trace, Use, trace_inputs
@@ -65,21 +66,33 @@ class Feeds:
     attempt: int = 0
 
 
-def generate_feeds(model: Model, graphs: ModelGraphs, *, dims: Mapping[str, int], seed: int, attempt: int = 0) -> Feeds:
-    """Values for every input that has no default.
+def generate_feeds(
+    model: Model,
+    graphs: ModelGraphs,
+    *,
+    dims: Mapping[str, int],
+    seed: int,
+    attempt: int = 0,
+    given: Given = NOTHING_GIVEN,
+) -> Feeds:
+    """Values for every input that has no default, and for those with one that something was given for.
 
     Conditions (a bool that stands alone) are the bits of the seed, so that seeds in a row visit the branches in turn.
-    dims gives sizes for symbols; attempt (below habits.ATTEMPT_COUNT) chooses among the habitual sizes for the others.
+    dims gives sizes for symbols, given arrays do as well; attempt (below habits.ATTEMPT_COUNT) chooses among the
+    habitual sizes for the others.
     Raises UsageError for a symbol that no input has, ResourceLimit where the inputs would not fit in memory,
     InvalidModel or UnsupportedModel for types that no value can be made of.
     """
-    plan = _plan(model, graphs, dims, attempt)
+    plan = _plan(model, graphs, dims, attempt, given)
     check_memory({name: _bytes_of(name, plan) for name in plan.types})
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     conditions = 0
     for name, kind in plan.types.items():
-        domain = _domain(name, plan)
+        if name in given.values:
+            values[name], sources[name] = _as_fed(name, kind, given.values[name], plan), given.sources[name]
+            continue
+        domain = given.domains.get(name) or _domain(name, plan)
         if domain.kind == "coin" and not plan.shapes[name]:
             domain = replace(domain, kind="constant", low=seed >> conditions & 1)
             conditions += 1
@@ -96,6 +109,7 @@ def find_feeds(
     dims: Mapping[str, int],
     seed: int,
     failures: tuple[type[Exception], ...],
+    given: Given = NOTHING_GIVEN,
 ) -> Feeds:
     """The first feeds with which `run` succeeds, trying other habitual sizes where the first don't fit the model.
 
@@ -103,7 +117,7 @@ def find_feeds(
     """
     first: Exception | None = None
     for attempt in range(ATTEMPT_COUNT):
-        feeds = generate_feeds(model, graphs, dims=dims, seed=seed, attempt=attempt)
+        feeds = generate_feeds(model, graphs, dims=dims, seed=seed, attempt=attempt, given=given)
         try:
             run(feeds.values)
             return feeds
@@ -173,13 +187,15 @@ class _Plan:
     open_size_count: int
 
 
-def _plan(model: Model, graphs: ModelGraphs, dims: Mapping[str, int], attempt: int) -> _Plan:
+def _plan(model: Model, graphs: ModelGraphs, dims: Mapping[str, int], attempt: int, given: Given) -> _Plan:
     types = required_inputs(model)
+    types |= {value.name: value.type for value in model.proto.graph.input if value.name in given.names}
     symbols = {symbol: Size(symbol) for kind in types.values() for symbol in _symbols(kind)}
     _check_dims(dims, symbols)
     for symbol, size in dims.items():
         symbols[symbol].settle(size)
     open_shapes = {name: _open_shape(_tensor_type(name, kind), symbols) for name, kind in types.items()}
+    _settle_given(given, open_shapes, dims)
     trace = _traced(graphs, types, open_shapes, symbols)
     places = [
         Place(name, axis, tuple(map(settle, shape)), _dtype(name, types[name]))
@@ -226,6 +242,22 @@ def _check_dims(dims: Mapping[str, int], symbols: Mapping[str, Size]) -> None:
             raise UsageError(f"the model's inputs have no symbolic dimension {symbol!r}: {there}")
         if size < 0:
             raise UsageError(f"dimension {symbol!r} can't be {size}")
+
+
+def _settle_given(given: Given, shapes: dict[str, Shape], dims: Mapping[str, int]) -> None:
+    """Give open sizes of the arrays given those of the arrays. Raises UsageError where --dim says otherwise."""
+    for name, value in given.values.items():
+        if not isinstance(value, np.ndarray) or shapes[name] is None:
+            continue
+        for dim, size in zip(shapes[name] or (), value.shape, strict=False):
+            if not isinstance(dim, Size):
+                continue
+            if dim.value is None:
+                dim.settle(size)
+            elif dim.symbol in dims and dims[dim.symbol] != size:
+                asked = dims[dim.symbol]
+                raise UsageError(f"dimension {dim.symbol!r} is {asked}, but {size} in the input {name!r} given")
+        shapes[name] = tuple(value.shape)
 
 
 def _symbols(kind: TypeProto) -> Iterator[str]:
@@ -311,6 +343,16 @@ def _domain(name: str, plan: _Plan) -> Domain:
         dtype, brightest=brightest, is_signal=name in plan.signals, is_quantized=reads_quantized(uses)
     )
     return domain_of(uses, by_type, domain_by_name(str(name), dtype, shape, plan.sequence))
+
+
+def _as_fed(name: str, kind: TypeProto, value: Any, plan: _Plan) -> Any:
+    """A given value as onnxruntime takes it."""
+    if isinstance(value, RawBytes):
+        number = _tensor_type(name, kind).elem_type
+        return to_onnxruntime(shaped(name, value, number, plan.shapes[name]), number)
+    if isinstance(value, np.ndarray):
+        return to_onnxruntime(value, _tensor_type(name, kind).elem_type)
+    return value
 
 
 def _value(name: str, kind: TypeProto, shape: tuple[int, ...], domain: Domain, random: np.random.Generator) -> Any:

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from onnxctl.child import Answer, Blob, Child, Progress
-from onnxctl.errors import ChildCrashed, ModelError, ResourceLimit, UnreadableFile, UnsupportedModel
-from onnxctl.reports import JSON, Finding, RunConfig, RunReport, decode, encode
+from onnxctl.errors import ChildCrashed, ProviderUnavailable, ResourceLimit, UsageError
+from onnxctl.reports import JSON, DevicePhases, Finding, ProviderOption, RunConfig, RunReport, decode, encode
+from onnxctl.runtime.device import time_phases
 from onnxctl.runtime.environment import (
-    available_memory_bytes,
+    cpu_clock_mhz,
     describe_environment,
+    device_memory_used_bytes,
     peak_memory_bytes,
     usable_cpu_count,
 )
+from onnxctl.runtime.expectations import check_outputs
 from onnxctl.runtime.failures import run_failure
-from onnxctl.runtime.providers import CPU, resolve
-from onnxctl.runtime.session import Session, open_session
+from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, Opened, open_for_run, usual_memory_bytes
+from onnxctl.runtime.placement import describe_placement, nodes_left_to_cpu
+from onnxctl.runtime.providers import resolve
+from onnxctl.runtime.saving import StagedOutputs, stage_outputs, write_outputs
+from onnxctl.runtime.session import Session
 from onnxctl.runtime.statistics import summarize_latency
-from onnxctl.runtime.timing import doubts, load_average, time_runs, timer_step_ns
-
-if TYPE_CHECKING:
-    from onnxctl.model.graph import ModelGraphs
-    from onnxctl.model.loading import Model
-
-DEFAULT_TIMEOUT_S = 600.0
-MEMORY_SHARE = 0.9
-"""How much of the available memory a model may use."""
-
-NATIVE_CODE_OPERATORS = frozenset({("com.microsoft", "EPContext"), ("com.microsoft", "PyOp"), ("pyop", "PyOp")})
-"""Operators that carry code or compiled programs for a device: they are never run."""
+from onnxctl.runtime.timing import Conditions, Timing, doubts, load_average, time_runs, timer_step_ns
 
 _BAD_ALLOC = re.compile(r"bad_alloc|MemoryError|out of memory", re.I)
+_NVIDIA = ("cuda", "tensorrt", "tensorrt-rtx")
 
 
 def measure_in_child(
@@ -45,17 +41,45 @@ def measure_in_child(
     config.timeout_s of time, by default DEFAULT_TIMEOUT_S. On a device with memory of its own only the device's limit
     counts: its driver reserves far more than it uses.
 
-    Raises ProviderUnavailable or MissingPackage; ModelError; ResourceLimit when memory or time run out; ChildCrashed.
+    Raises UsageError for what was asked wrongly; ProviderUnavailable or MissingPackage, also where a provider required
+    did not get every node that computes; ModelError; ResourceLimit when memory or time run out; ChildCrashed;
+    OutputExists or StorageError for outputs to be saved.
     """
-    provider = resolve(config.provider)
-    if memory_bytes is None and not provider.has_own_memory:
-        available = available_memory_bytes()
-        memory_bytes = None if available is None else int(available * MEMORY_SHARE)
-    request = {"config": encode(config), "load_average": load_average(), "memory_bytes": memory_bytes}
+    memory_bytes = memory_limit(config) if memory_bytes is None else memory_bytes
+    check_required(config)
+    with contextlib.ExitStack() as stack:
+        staged: StagedOutputs | None = None
+        if config.save_outputs is not None:
+            staged = stack.enter_context(stage_outputs(config.save_outputs, force=config.force))
+        request = {
+            "config": encode(config),
+            "load_average": load_average(),
+            "memory_bytes": memory_bytes,
+            "save_to": staged.path if staged else None,
+        }
+        answer = call_child("onnxctl.runtime.measure:measure", request, config, memory_bytes, progress)
+        report: RunReport = decode(RunReport, answer)
+        if staged is None:
+            return report
+        files = staged.commit()
+    return with_files(report, files)
+
+
+def with_files(report: RunReport, files: Sequence[str]) -> RunReport:
+    """The report with more files that were written."""
+    import dataclasses
+
+    return dataclasses.replace(report, files_written=(*report.files_written, *files))
+
+
+def call_child(
+    target: str, request: JSON, config: RunConfig, memory_bytes: int | None, progress: Callable[[str], None]
+) -> JSON:
+    """Call a target in a fresh child under the config's limits; what it answers."""
     with Child(preload=("onnxruntime", "onnxctl.model.graph"), memory_bytes=memory_bytes) as child:
         try:
             answer, _ = child.call(
-                "onnxctl.runtime.measure:measure",
+                target,
                 request,
                 timeout_s=config.timeout_s or DEFAULT_TIMEOUT_S,
                 progress=progress,
@@ -65,56 +89,133 @@ def measure_in_child(
             if _BAD_ALLOC.search(error.message):
                 raise ResourceLimit(f"{config.path}: not enough memory to run the model ({error.message})") from error
             raise
-    return decode(RunReport, answer)
+    return answer
+
+
+def memory_limit(config: RunConfig) -> int | None:
+    """The private memory a child may use for this config, None for no limit. Raises UsageError for no such provider."""
+    if config.provider_libraries:
+        return None
+    own = [each for each in map(resolve, config.providers) if each.has_own_memory]
+    return None if own else usual_memory_bytes()
+
+
+def check_required(config: RunConfig) -> None:
+    """Raises UsageError for a provider required that is not among those asked for."""
+    asked = {each.lower() for each in config.providers}
+    for name in config.required_providers:
+        if name.lower() not in asked:
+            raise UsageError(
+                f"--require {name}: the providers asked for are {','.join(config.providers)}",
+                hint=f"add it: --provider {name}",
+            )
+
+
+# ---------------------------------------------------------------- the child's side
 
 
 def measure(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
     """Child target: measure as request["config"] says; the answer is a RunReport."""
-    config = decode(RunConfig, request["config"])
-    return encode(_measure(config, request["load_average"], request["memory_bytes"], progress)), ()
-
-
-def _measure(config: RunConfig, load: float, memory_bytes: int | None, news: Callable[[str], None]) -> RunReport:
-    from onnxctl.model.graph import ModelGraphs
-    from onnxctl.model.loading import open_model
-    from onnxctl.runtime.feeds import find_feeds, generate_feeds
-    from onnxctl.runtime.values import summarize_value
-
-    news("reading the model")
-    model = open_model(config.path)
-    graphs = ModelGraphs(model)
-    check_tensors(model, memory_bytes)
-    refuse_native_code(graphs)
-    generate_feeds(
-        model, graphs, dims=dict(config.dims), seed=config.seed
-    )  # what is asked wrongly is told before loading
-    news(f"loading the model on {config.provider}")
-    session = open_session(
-        _as_onnxruntime_opens_it(model),
-        config.provider,
-        path=config.path,
-        intra_op_threads=config.intra_op_threads,
-        inter_op_threads=config.inter_op_threads,
+    config: RunConfig = decode(RunConfig, request["config"])
+    device_before = _device_memory(config)
+    opened = open_for_run(config, request["memory_bytes"], progress)
+    if config.required_providers:
+        require_all(config, opened.session)
+    clock_before = cpu_clock_mhz()
+    timing = _time(opened, config, progress)
+    conditions = Conditions(
+        timer_ns=timer_step_ns(),
+        load=request["load_average"],
+        cpu_count=usable_cpu_count(),
+        clock_before_mhz=clock_before,
+        clock_after_mhz=cpu_clock_mhz(),
     )
-    first = _FirstRun(session)
-    news("first run")
-    feeds = find_feeds(model, graphs, first.run, dims=dict(config.dims), seed=config.seed, failures=(UnsupportedModel,))
+    device_after = _device_memory(config)
+    grown = None if device_before is None or device_after is None else max(0, device_after - device_before)
+    memory = peak_memory_bytes()
+    phases = _phases(opened, config)
+    if request["save_to"] is not None:
+        names = [each.name for each in opened.session.outputs]
+        write_outputs(request["save_to"], opened.feeds.values, names, opened.outputs)
+    report = _report(opened, config, timing, conditions, memory, grown, phases)
+    return encode(report), ()
+
+
+def _time(opened: Opened, config: RunConfig, news: Callable[[str], None]) -> Timing:
     try:
-        timing = time_runs(
-            session.bare_run(feeds.values),
+        return time_runs(
+            opened.session.bare_run(opened.feeds.values),
             warmup_count=config.warmup_count,
             run_count=config.run_count,
             duration_s=config.duration_s,
+            precision=config.precision,
+            concurrency=config.concurrency,
             news=news,
         )
-    except session.failures as error:
+    except opened.session.failures as error:
         raise run_failure(error, config.path) from error
+
+
+def _phases(opened: Opened, config: RunConfig) -> DevicePhases | None:
+    if config.providers[0] != "cuda":
+        return None
+    try:
+        return time_phases(opened.session, opened.feeds.values, device_id=_device_id(config))
+    except opened.session.failures as error:
+        raise run_failure(error, config.path) from error
+
+
+def _device_id(config: RunConfig) -> int:
+    numbers = [each.value for each in config.provider_options if each.name == "device_id" and each.value.isdigit()]
+    return int(numbers[0]) if numbers else 0
+
+
+def _device_memory(config: RunConfig) -> int | None:
+    return device_memory_used_bytes(_device_id(config)) if config.providers[0] in _NVIDIA else None
+
+
+def require_all(config: RunConfig, session: Session) -> None:
+    """Raises ProviderUnavailable where a provider required got no node, or the CPU one that computes."""
+    asked = [each.provider for each in session.chain]
+    left = [each for each in nodes_left_to_cpu(session.placement, asked, session.log) if each.computes]
+    names = ", ".join(config.required_providers)
+    for each in session.chain:
+        nodes = next((found.nodes for found in session.placement if found.provider == each.provider), ())
+        if each.name in config.required_providers and not nodes and session.placement:
+            raise ProviderUnavailable(f"--require {each.name}: it was given no node of {config.path}")
+    if left and asked[0] != "CPUExecutionProvider":
+        shown = ", ".join(f"{each.name!r} ({each.op_type})" for each in left[:3])
+        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+        raise ProviderUnavailable(
+            f"--require {names}: {len(left)} nodes of {config.path} that compute were left to the CPU: {shown}{more}",
+            hint="see them all without --require",
+        )
+
+
+def _report(
+    opened: Opened,
+    config: RunConfig,
+    timing: Timing,
+    conditions: Conditions,
+    memory_bytes: int,
+    device_bytes: int | None,
+    phases: DevicePhases | None,
+) -> RunReport:
+    from onnxctl.runtime.values import rank, summarize_value
+
+    session, feeds = opened.session, opened.feeds
     latency = summarize_latency(timing.samples_ns)
+    left = nodes_left_to_cpu(session.placement, [each.provider for each in session.chain], session.log)
+    precision = config.precision if config.run_count is None and config.concurrency == 1 else 0.0
+    total = sum(len(each.nodes) for each in session.placement)
     return RunReport(
         path=config.path,
-        provider=session.provider.name,
+        provider=",".join(each.name for each in session.chain),
         session_providers=session.providers,
-        placement=session.placement,
+        provider_options=options_in_effect(session),
+        placement=describe_placement(session.placement, {}),
+        nodes_on_cpu=left,
+        device_copy_count=None,
         seed=config.seed,
         dims=tuple(sorted(feeds.dims.items())),
         inputs=tuple(
@@ -123,103 +224,64 @@ def _measure(config: RunConfig, load: float, memory_bytes: int | None, news: Cal
             if each.name in feeds.values
         ),
         outputs=tuple(
-            summarize_value(each.name, each.type, value)
-            for each, value in zip(session.outputs, first.outputs, strict=True)
+            rank(summarize_value(each.name, each.type, value), value)
+            for each, value in zip(session.outputs, opened.outputs, strict=True)
         ),
+        verification=check_outputs(opened, config.seed) if config.verify else (),
+        baseline=None,
+        assertions=(),
+        files_written=(),
         load_ns=session.load_ns,
-        first_run_ns=first.elapsed_ns,
+        first_run_ns=opened.first_run_ns,
         warmup_count=timing.warmup_count,
         latency=latency,
-        throughput_per_second=1e9 / latency.mean_ns,
-        peak_memory_bytes=peak_memory_bytes(),
+        phases=phases,
+        throughput_per_second=len(timing.samples_ns) * 1e9 / timing.elapsed_ns
+        if timing.elapsed_ns
+        else 1e9 / latency.mean_ns,
+        peak_memory_bytes=memory_bytes,
+        peak_device_bytes=device_bytes,
         intra_op_threads=config.intra_op_threads,
         inter_op_threads=config.inter_op_threads,
+        concurrency=config.concurrency,
+        graph_optimization=config.graph_optimization,
+        session_config=config.session_config,
+        custom_ops=config.custom_ops,
         environment=describe_environment(session.provider),
         findings=(
-            *_left_to_the_cpu(session),
-            *doubts(timing, timer_ns=timer_step_ns(), load=load, cpu_count=usable_cpu_count()),
+            *_custom_code(config),
+            *_left_to_the_cpu(session, len(left), total),
+            *doubts(timing, conditions, precision=precision),
         ),
         samples_ns=timing.samples_ns,
     )
 
 
-class _FirstRun:
-    """Runs a session, and keeps the outputs and the time of the last run that worked."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self.outputs: Sequence[object] = ()
-        self.elapsed_ns = 0
-
-    def run(self, feeds: Mapping[str, object]) -> None:
-        start_ns = time.perf_counter_ns()
-        self.outputs = self._session.run(feeds)
-        self.elapsed_ns = time.perf_counter_ns() - start_ns
+def options_in_effect(session: Session) -> tuple[ProviderOption, ...]:
+    """The options of the providers as onnxruntime holds them."""
+    held: dict[str, dict[str, Any]] = session.inference.get_provider_options()
+    short = {each.provider: each.name for each in session.chain}
+    return tuple(
+        ProviderOption(provider=short.get(provider, provider), name=name, value=str(value))
+        for provider, options in held.items()
+        for name, value in sorted(options.items())
+    )
 
 
-def check_tensors(model: Model, memory_bytes: int | None = None) -> None:
-    """Look at every tensor before onnxruntime does, which follows external data and trusts sizes.
-
-    Raises InvalidModel, UnreadableFile or UnsafePath for a tensor whose bytes can't be had as described, and
-    ResourceLimit where the tensors take more than memory_bytes together.
-    """
-    from onnxctl.model.loading import tensors_of_model
-    from onnxctl.model.saving import check_checksum
-
-    total, largest, largest_name = 0, 0, ""
-    checked: set[tuple[str, str]] = set()
-    try:
-        for proto in tensors_of_model(model.proto):
-            tensor = model.tensor(proto)
-            tensor.check()
-            total += tensor.byte_count
-            if tensor.byte_count > largest:
-                largest, largest_name = tensor.byte_count, tensor.name
-            if tensor.payload is None:
-                continue
-            tensor.payload.check()
-            key = (tensor.payload.file.location, tensor.payload.checksum)
-            if tensor.payload.checksum and key not in checked:
-                check_checksum(tensor.payload)
-                checked.add(key)
-    except ModelError as error:
-        raise type(error)(f"{model.path}: {error.message}", hint=error.hint) from error
-    if memory_bytes is not None and total > memory_bytes:
-        raise ResourceLimit(
-            f"{model.path}: its tensors take {total} bytes of memory, {largest} of them {largest_name!r}; "
-            f"{memory_bytes} are available"
+def _custom_code(config: RunConfig) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(
+            code="foreign-code",
+            severity="warning",
+            message="native code of this library ran with your rights; onnxctl can't check it",
+            where=path,
         )
+        for path in (*config.custom_ops, *(path for _, path in config.provider_libraries))
+    )
 
 
-def refuse_native_code(graphs: ModelGraphs) -> None:
-    """Raises UnsupportedModel for a node of NATIVE_CODE_OPERATORS, wherever it is."""
-    for scope in graphs.scopes():
-        for node in scope.nodes:
-            if (node.domain, node.op_type) in NATIVE_CODE_OPERATORS:
-                raise UnsupportedModel(
-                    f"{graphs.model.path}: node {scope.node_label(node)!r} is {node.domain}.{node.op_type}: it carries "
-                    "native code or a program for one device, which onnxctl does not run",
-                    hint="run the model it was compiled from",
-                )
-
-
-def _as_onnxruntime_opens_it(model: Model) -> str | bytes:
-    """The model's path; its bytes where onnxruntime can't take the path, which must be UTF-8."""
-    try:
-        model.path.encode()
-    except UnicodeEncodeError as error:
-        if not model.data_files:
-            return model.source.read(0, model.source.size)
-        raise UnreadableFile(
-            f"{model.path}: onnxruntime opens no external data beside a path that is not UTF-8", hint="rename it"
-        ) from error
-    return model.path
-
-
-def _left_to_the_cpu(session: Session) -> tuple[Finding, ...]:
-    total = sum(each.node_count for each in session.placement)
-    on_cpu = sum(each.node_count for each in session.placement if each.provider == CPU.provider)
-    if session.provider is CPU or not on_cpu:
+def _left_to_the_cpu(session: Session, on_cpu: int, total: int) -> tuple[Finding, ...]:
+    if not on_cpu:
         return ()
     return (
         Finding(

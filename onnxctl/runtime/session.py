@@ -10,23 +10,25 @@ import os
 import re
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from onnxctl.child import Answer, Blob, Progress
-from onnxctl.errors import OnnxctlError, ProviderUnavailable
-from onnxctl.reports import JSON, NodePlacement
+from onnxctl.errors import OnnxctlError, ProviderUnavailable, UsageError
+from onnxctl.reports import JSON, GraphOptimization, ProviderOption
 from onnxctl.runtime import library
-from onnxctl.runtime.failures import load_failure, provider_failure, run_failure
+from onnxctl.runtime.failures import cleaned, load_failure, provider_failure, run_failure
+from onnxctl.runtime.placement import AssignedNode, ProviderNodes
+from onnxctl.runtime.plugins import check_options, options_of, plugins_of
 from onnxctl.runtime.providers import CPU, ExecutionProvider, how_to_get, resolve, unusable
 
-GraphOptimization = Literal["disable", "basic", "extended", "layout", "all"]
-
 _FATAL_ONLY = 4
+_INFORMATION = 1
 _RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
 _STANDARD_OUTPUTS = (1, 2)
+_LOG_BYTES = 1 << 24
+_BAD_OPTION = re.compile(r"[Ii]nvalid \w+ EP option|Unknown provider option|Failed to parse provider option")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +40,52 @@ class ValueType:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """An open session. providers are onnxruntime's names, first the one asked for; load_ns is the time it took to open.
+class SessionSettings:
+    """How to open a session. providers is the chain: the first that takes a node runs it.
 
-    placement is empty where this onnxruntime does not record it.
+    onnxruntime adds the CPU for what is left: see `Session.placement`. provider_libraries are (name, path) of plugins;
+    without memory_arena buffers are freed at once, not pooled; config are onnxruntime's session config entries. With
+    explain the session's log tells why providers left nodes. profile_prefix begins the path of onnxruntime's profile,
+    optimized_path is where it writes the graph it runs.
+    """
+
+    providers: tuple[str, ...] = (CPU.name,)
+    provider_options: tuple[ProviderOption, ...] = ()
+    provider_libraries: tuple[tuple[str, str], ...] = ()
+    intra_op_threads: int | None = None
+    inter_op_threads: int | None = None
+    graph_optimization: GraphOptimization = "all"
+    memory_arena: bool = True
+    config: Sequence[tuple[str, str]] = ()
+    custom_ops: Sequence[str] = ()
+    explain: bool = False
+    profile_prefix: str | None = None
+    optimized_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """An open session. providers are onnxruntime's names in their order; load_ns is the time it took to open.
+
+    chain are the providers asked for. placement is empty where this onnxruntime does not record it. log is what
+    onnxruntime wrote meanwhile, empty on the CPU.
     """
 
     path: str
-    provider: ExecutionProvider
+    chain: tuple[ExecutionProvider, ...]
     providers: tuple[str, ...]
-    placement: tuple[NodePlacement, ...]
+    placement: tuple[ProviderNodes, ...]
     load_ns: int
     inputs: tuple[ValueType, ...]
     outputs: tuple[ValueType, ...]
     inference: Any
     failures: tuple[type[Exception], ...]
+    log: str = ""
+
+    @property
+    def provider(self) -> ExecutionProvider:
+        """The first provider of the chain."""
+        return self.chain[0]
 
     def bare_run(self, feeds: Mapping[str, object]) -> Callable[[], object]:
         """onnxruntime's own run on these inputs, with nothing of ours around it: it raises one of `failures`."""
@@ -73,61 +106,98 @@ class Session:
 
 def open_session(
     model: str | bytes,
-    provider: str = CPU.name,
+    settings: SessionSettings = SessionSettings(),
     *,
     path: str = "",
-    intra_op_threads: int | None = None,
-    inter_op_threads: int | None = None,
-    graph_optimization: GraphOptimization = "all",
-    memory_arena: bool = True,
-    config: Sequence[tuple[str, str]] = (),
     clock: Callable[[], int] = time.perf_counter_ns,
 ) -> Session:
-    """Open a model, a file's path or its bytes, on exactly this provider. path names it in errors.
+    """Open a model, a file's path or its bytes, on exactly the providers asked for. path names it in errors.
 
-    onnxruntime adds the CPU for nodes that the provider does not take: see `Session.placement`. External data is read
-    by onnxruntime under its own rules; check it first. Without memory_arena buffers are freed at once, not pooled.
-    config are onnxruntime's session config entries.
+    External data is read by onnxruntime under its own rules; check it first.
 
-    Raises UsageError for an unknown provider; MissingPackage or ProviderUnavailable when it can't be had, or when it
-    was given no node of the model at all; ModelError or ResourceLimit for a model that can't be opened.
+    Raises UsageError for an unknown provider or option; MissingPackage or ProviderUnavailable when a provider can't be
+    had, or the first was given no node of the model at all; ModelError or ResourceLimit for a model that can't be
+    opened.
     """
-    wanted = resolve(provider)
     onnxruntime = library.load_onnxruntime()
-    _expect_built_in(onnxruntime, wanted)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _FATAL_ONLY
-    options.graph_optimization_level = _optimization_level(onnxruntime, graph_optimization)
-    options.enable_cpu_mem_arena = memory_arena
-    options.intra_op_num_threads = intra_op_threads or 0
-    options.inter_op_num_threads = inter_op_threads or 0
-    for key, value in ((_RECORD_PLACEMENT, "1"), *config):
-        options.add_session_config_entry(key, value)
+    plugins = plugins_of(onnxruntime, settings.provider_libraries)
+    chain = tuple(plugins.get(each.lower()) or resolve(each) for each in settings.providers)
+    check_options(chain, settings.provider_options)
+    for each in chain:
+        if each.provider not in {plugin.provider for plugin in plugins.values()}:
+            _expect_built_in(onnxruntime, each)
     name = path or (model if isinstance(model, str) else "model")
     failures = library.failure_types(onnxruntime)
-    with _native_log(wanted) as read_log:
-        _preload(onnxruntime, wanted)
+    with _native_log(chain) as read_log:
+        for each in chain:
+            _preload(onnxruntime, each)
         start_ns = clock()
         try:
-            inference = onnxruntime.InferenceSession(model, options, [wanted.provider], enable_fallback=0)
+            options = _session_options(onnxruntime, settings)
+            inference = _inference(onnxruntime, model, options, chain, settings, by_device=bool(plugins))
         except failures as error:
-            raise _refusal(error, read_log(), name, wanted) from error
+            raise _refusal(error, read_log(), name, chain) from error
         load_ns = clock() - start_ns
         log = read_log()
     providers = tuple(inference.get_providers())
-    if providers[0] != wanted.provider:
-        raise _unavailable(wanted, provider_failure(log) or "onnxruntime left it out and did not say why")
+    for each in chain:
+        if each.provider not in providers:
+            raise _unavailable(each, provider_failure(log) or "onnxruntime left it out and did not say why")
     return Session(
         path=name,
-        provider=wanted,
+        chain=chain,
         providers=providers,
-        placement=_placement(inference, wanted, name),
+        placement=_placement(inference, chain, name),
         load_ns=load_ns,
         inputs=tuple(ValueType(each.name, _type_in_words(each)) for each in inference.get_inputs()),
         outputs=tuple(ValueType(each.name, _type_in_words(each)) for each in inference.get_outputs()),
         inference=inference,
         failures=failures,
+        log=log,
     )
+
+
+def _session_options(onnxruntime: Any, settings: SessionSettings) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _INFORMATION if settings.explain else _FATAL_ONLY
+    options.graph_optimization_level = _optimization_level(onnxruntime, settings.graph_optimization)
+    options.enable_cpu_mem_arena = settings.memory_arena
+    options.intra_op_num_threads = settings.intra_op_threads or 0
+    options.inter_op_num_threads = settings.inter_op_threads or 0
+    if settings.inter_op_threads is not None and settings.inter_op_threads > 1:
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL  # otherwise the threads would be idle
+    for key, value in ((_RECORD_PLACEMENT, "1"), *settings.config):
+        options.add_session_config_entry(key, value)
+    for custom in settings.custom_ops:
+        try:
+            options.register_custom_ops_library(os.path.abspath(custom))
+        except library.failure_types(onnxruntime) as error:
+            raise UsageError(f"--custom-ops {custom}: {cleaned(str(error))}") from error
+    if settings.profile_prefix is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = settings.profile_prefix
+    if settings.optimized_path is not None:
+        options.optimized_model_filepath = settings.optimized_path
+    return options
+
+
+def _inference(
+    onnxruntime: Any,
+    model: str | bytes,
+    options: Any,
+    chain: Sequence[ExecutionProvider],
+    settings: SessionSettings,
+    *,
+    by_device: bool,
+) -> Any:
+    """onnxruntime's session; a plugin's providers can only be chosen by_device."""
+    chosen = [(each.provider, options_of(each, chain, settings.provider_options)) for each in chain]
+    if not by_device:
+        return onnxruntime.InferenceSession(model, options, chosen, enable_fallback=0)
+    for name, provider_options in chosen:
+        devices = [device for device in onnxruntime.get_ep_devices() if device.ep_name == name]
+        options.add_provider_for_devices(devices[:1], provider_options)
+    return onnxruntime.InferenceSession(model, options, enable_fallback=0)
 
 
 def _expect_built_in(onnxruntime: Any, wanted: ExecutionProvider) -> None:
@@ -147,9 +217,12 @@ def _unavailable(wanted: ExecutionProvider, reason: str) -> ProviderUnavailable:
     )
 
 
-def _refusal(error: Exception, log: str, name: str, wanted: ExecutionProvider) -> OnnxctlError:
+def _refusal(error: Exception, log: str, name: str, chain: Sequence[ExecutionProvider]) -> OnnxctlError:
     """The provider's failure where onnxruntime's log or message tells of one, else the model's."""
+    wanted = chain[0]
     said = f"{log}\n{error}"
+    if _BAD_OPTION.search(str(error)):
+        return UsageError(f"{wanted.name} does not take these options: {cleaned(str(error))}")
     reason = provider_failure(said)
     if wanted is not CPU and (reason.startswith(("library missing", "no device")) or isinstance(error, RuntimeError)):
         return _unavailable(wanted, reason)
@@ -173,12 +246,12 @@ def _preload(onnxruntime: Any, wanted: ExecutionProvider) -> None:
 
 
 @contextlib.contextmanager
-def _native_log(wanted: ExecutionProvider) -> Iterator[Callable[[], str]]:
+def _native_log(chain: Sequence[ExecutionProvider]) -> Iterator[Callable[[], str]]:
     """Catch what native code writes to standard output and error: only there does it say why a provider fails.
 
     Not for the CPU: it has nothing to say, and the last words of a crash must reach the parent process.
     """
-    if wanted is CPU:
+    if all(each is CPU for each in chain):
         yield lambda: ""
         return
     with tempfile.TemporaryFile() as log:
@@ -186,30 +259,31 @@ def _native_log(wanted: ExecutionProvider) -> Iterator[Callable[[], str]]:
         try:
             for descriptor in _STANDARD_OUTPUTS:
                 os.dup2(log.fileno(), descriptor)
-            yield lambda: os.pread(log.fileno(), 1 << 16, 0).decode(errors="replace")
+            yield lambda: os.pread(log.fileno(), _LOG_BYTES, 0).decode(errors="replace")
         finally:
             for saved, descriptor in zip(kept, _STANDARD_OUTPUTS, strict=True):
                 os.dup2(saved, descriptor)
                 os.close(saved)
 
 
-def _placement(inference: Any, wanted: ExecutionProvider, path: str) -> tuple[NodePlacement, ...]:
-    """How many nodes each provider was given, the wanted one first.
+def _placement(inference: Any, chain: Sequence[ExecutionProvider], path: str) -> tuple[ProviderNodes, ...]:
+    """The nodes each provider was given, in the chain's order.
 
-    Raises ProviderUnavailable where the graph has nodes and the provider got none of them.
+    Raises ProviderUnavailable where the graph has nodes and the first provider got none of them.
     """
     if not hasattr(inference, "get_provider_graph_assignment_info"):
         return ()
-    counts = Counter({wanted.provider: 0})
+    nodes: dict[str, list[AssignedNode]] = {each.provider: [] for each in chain}
     for subgraph in inference.get_provider_graph_assignment_info():
-        counts[subgraph.ep_name] += len(subgraph.get_nodes())
-    if counts.total() and not counts[wanted.provider]:
-        others = ", ".join(f"{name} would run {count}" for name, count in counts.items() if count)
+        found = [AssignedNode(each.name, each.op_type, each.domain) for each in subgraph.get_nodes()]
+        nodes.setdefault(subgraph.ep_name, []).extend(found)
+    if any(nodes.values()) and not nodes[chain[0].provider]:
+        others = ", ".join(f"{name} would run {len(each)}" for name, each in nodes.items() if each)
         raise ProviderUnavailable(
-            f"{wanted.name} supports no node of {path}: {others}",
+            f"{chain[0].name} supports no node of {path}: {others}",
             hint="nothing would run on it; try --provider cpu",
         )
-    return tuple(NodePlacement(provider=name, node_count=count) for name, count in counts.items())
+    return tuple(ProviderNodes(name, tuple(each)) for name, each in nodes.items())
 
 
 def _type_in_words(value: Any) -> str:
@@ -239,6 +313,6 @@ def probe(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
     import onnx.parser
 
     model = onnx.parser.parse_model(_PROBE_MODEL).SerializeToString()
-    session = open_session(model, request["provider"], path="the trial model")
+    session = open_session(model, SessionSettings(providers=(request["provider"],)), path="the trial model")
     session.run({"x": np.ones((1, 4), np.float32)})
     return {}, ()

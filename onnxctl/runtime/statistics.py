@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, stdev
 
-from onnxctl.reports import LatencyStatistics
+from onnxctl.reports import LatencyStatistics, Verdict
 
 CONFIDENCE = 0.95
+LEAST_DIFFERENCE = 0.005
+"""A smaller difference is not called one: the same program, started twice, differs by as much."""
+
 OUTLIER_Z_SCORE = 14.826
 """Ten median absolute deviations (times 1.4826) from the median; hyperfine's threshold."""
 
@@ -163,6 +166,26 @@ def compare_pairs(rounds: Sequence[Sequence[Pair]], confidence: float = CONFIDEN
     return RatioEstimate(ratio=math.exp(middle), low=math.exp(min(low, middle)), high=math.exp(max(high, middle)))
 
 
+def compare_medians(first: Sequence[float], second: Sequence[float]) -> RatioEstimate:
+    """The ratio of the medians second / first of samples (all > 0) that were taken independently of each other.
+
+    The interval spans from the lowest to the highest ratio of the two medians' intervals; each has the confidence that
+    gives both together CONFIDENCE, so that it is rather too wide than too narrow.
+    """
+    each = math.sqrt(CONFIDENCE)
+    ordered = sorted(first), sorted(second)
+    (first_low, first_high), (second_low, second_high) = (median_interval(samples, each) for samples in ordered)
+    ratio = percentile(ordered[1], 50) / percentile(ordered[0], 50)
+    return RatioEstimate(ratio=ratio, low=second_low / first_high, high=second_high / first_low)
+
+
+def verdict_of(estimate: RatioEstimate, least: float = LEAST_DIFFERENCE) -> Verdict:
+    """What to call the difference: nothing where the interval holds 1, or where it is smaller than `least`."""
+    if estimate.low <= 1 <= estimate.high or abs(estimate.ratio - 1) < least:
+        return "no measurable difference"
+    return "slower" if estimate.ratio > 1 else "faster"
+
+
 def _student_quantile(degrees: int, probability: float) -> float:
     """The quantile of Student's t distribution, by the Cornish-Fisher expansion from 3 degrees on."""
     if degrees == 1:
@@ -176,4 +199,4 @@ def _student_quantile(degrees: int, probability: float) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
-    return z + sum(term / degrees**power for power, term in enumerate(terms, 1))
+    return z + math.fsum(term / degrees**power for power, term in enumerate(terms, 1))

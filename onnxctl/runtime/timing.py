@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 from onnxctl.reports import Finding
-from onnxctl.runtime.statistics import count_outliers, percentile, trend
+from onnxctl.runtime.statistics import count_outliers, median_interval, percentile, trend
 
 Clock = Callable[[], int]
 """Nanoseconds from any fixed moment, never going back."""
@@ -19,20 +20,28 @@ MAXIMUM_RUN_COUNT = 100_000
 MAXIMUM_WARMUP_COUNT = 1_000
 STEADY_WINDOW = 10
 FEW_SAMPLES = 20
+LEAST_SECONDS = 0.3
+"""The median is not taken to be known sooner: runs that follow at once say nothing of the slower moods of a machine."""
+
 TIMER_STEPS = 100
 """A run shorter than so many steps of the timer is measured with an error of 1 % or more."""
 
 OUTLIER_SHARE = 0.01
 DRIFT_IN_WARMUP = 0.02
 LOADED_SHARE = 0.5
+CLOCK_CHANGE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """The samples of the timed runs in order, and how many runs came before them to warm up."""
+    """The samples of the timed runs in order, and how many runs came before them to warm up.
+
+    elapsed_ns is the time from the first timed run's begin to the last one's end, where runs overlap; else 0.
+    """
 
     warmup_count: int
     samples_ns: tuple[int, ...]
+    elapsed_ns: int = 0
 
 
 def time_runs(
@@ -42,13 +51,17 @@ def time_runs(
     warmup_count: int = 5,
     run_count: int | None = None,
     duration_s: float = 3.0,
+    precision: float = 0.0,
+    concurrency: int = 1,
     news: Callable[[str], None] = lambda text: None,
 ) -> Timing:
     """Time `run`, after a warm-up, as many times as asked.
 
     The warm-up makes warmup_count runs and goes on until they are steady (`is_steady`), for at most duration_s and
-    MAXIMUM_WARMUP_COUNT runs; warmup_count 0 means none at all. Then run_count runs, or as many as fit into duration_s,
-    at least MINIMUM_RUN_COUNT and at most MAXIMUM_RUN_COUNT. Garbage collection is off meanwhile.
+    MAXIMUM_WARMUP_COUNT runs; warmup_count 0 means none at all. Then run_count runs, or as many as it takes to know the
+    median to the precision (`is_precise`), within duration_s, at least MINIMUM_RUN_COUNT and at most MAXIMUM_RUN_COUNT.
+    With precision 0, and with concurrency > 1 threads that run at the same time, the whole duration_s is used. Garbage
+    collection is off meanwhile.
     """
     collecting = gc.isenabled()
     gc.collect()
@@ -56,8 +69,10 @@ def time_runs(
     try:
         news("warming up")
         warmed_up = _warm_up(run, clock, warmup_count, duration_s)
-        news(f"timing {run_count} runs" if run_count else f"timing for {duration_s:g} s")
-        samples = _sample(run, clock, run_count, duration_s)
+        news(f"timing {run_count} runs" if run_count else f"timing for {duration_s:g} s at most")
+        if concurrency > 1:
+            return replace(_sample_at_once(run, clock, run_count, duration_s, concurrency), warmup_count=warmed_up)
+        samples = _sample(run, clock, run_count, duration_s, precision)
     finally:
         if collecting:
             gc.enable()
@@ -92,18 +107,55 @@ def is_steady(samples: list[int]) -> bool:
     return trend(window) == 0.0 and before - after <= DRIFT_IN_WARMUP * after
 
 
-def _sample(run: Callable[[], object], clock: Clock, run_count: int | None, duration_s: float) -> list[int]:
+def _sample(
+    run: Callable[[], object], clock: Clock, run_count: int | None, duration_s: float, precision: float
+) -> list[int]:
     samples: list[int] = []
     if run_count is not None:
         return [time_once(run, clock) for _ in range(run_count)]
-    now = clock()
-    end = now + int(duration_s * 1e9)
+    now = begin = clock()
+    end = begin + int(duration_s * 1e9)
+    look = FEW_SAMPLES
     while len(samples) < MINIMUM_RUN_COUNT or (now < end and len(samples) < MAXIMUM_RUN_COUNT):
         start = clock()
         run()
         now = clock()
         samples.append(now - start)
+        if precision and len(samples) >= look and now - begin >= LEAST_SECONDS * 1e9:
+            if is_precise(samples, precision):
+                break
+            look += len(samples) // 4  # sorting again and again would take longer than the runs
     return samples
+
+
+def is_precise(samples: Sequence[int], precision: float) -> bool:
+    """Whether half the width of the median's confidence interval is at most this share of the median."""
+    ordered = sorted(samples)
+    low, high = median_interval(ordered)
+    return high - low <= 2 * precision * percentile(ordered, 50)
+
+
+def _sample_at_once(
+    run: Callable[[], object], clock: Clock, run_count: int | None, duration_s: float, concurrency: int
+) -> Timing:
+    """Samples of `run` called by several threads at the same time; what a run raises is raised here."""
+    begin = clock()
+    end = begin + int(duration_s * 1e9)
+    share = None if run_count is None else -(-run_count // concurrency)
+
+    def work() -> list[int]:
+        samples: list[int] = []
+        while len(samples) < (share or MINIMUM_RUN_COUNT) or (
+            share is None and clock() < end and len(samples) < MAXIMUM_RUN_COUNT // concurrency
+        ):
+            samples.append(time_once(run, clock))
+        return samples
+
+    with ThreadPoolExecutor(concurrency) as pool:
+        parts = [each.result() for each in [pool.submit(work) for _ in range(concurrency)]]
+    return Timing(
+        warmup_count=0, samples_ns=tuple(sample for part in parts for sample in part), elapsed_ns=clock() - begin
+    )
 
 
 # ---------------------------------------------------------------- doubts
@@ -125,10 +177,24 @@ def load_average() -> float:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
-def doubts(timing: Timing, *, timer_ns: int, load: float, cpu_count: int) -> tuple[Finding, ...]:
-    """Why the samples may not be what they seem. load is the load average before the first run.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """The machine around a measurement: load average before it, and the fastest CPU's clock before and after.
 
-    Codes: too-few-samples, unsteady, outliers, shorter-than-timer, machine-loaded.
+    Clocks are 0.0 where the system does not tell them.
+    """
+
+    timer_ns: int
+    load: float
+    cpu_count: int
+    clock_before_mhz: float = 0.0
+    clock_after_mhz: float = 0.0
+
+
+def doubts(timing: Timing, conditions: Conditions, *, precision: float = 0.0) -> tuple[Finding, ...]:
+    """Why the samples may not be what they seem.
+
+    Codes: too-few-samples, imprecise, unsteady, outliers, shorter-than-timer, machine-loaded, clock-changing.
     """
     samples = timing.samples_ns
     found = []
@@ -138,6 +204,17 @@ def doubts(timing: Timing, *, timer_ns: int, load: float, cpu_count: int) -> tup
                 "too-few-samples",
                 f"{len(samples)} runs say little about percentiles",
                 f"time at least {FEW_SAMPLES} runs: --runs or --duration",
+            )
+        )
+    elif precision and not is_precise(samples, precision):
+        ordered = sorted(samples)
+        low, high = median_interval(ordered)
+        reach = (high - low) / 2 / percentile(ordered, 50) * 100
+        found.append(
+            _doubt(
+                "imprecise",
+                f"the median is known to {reach:.2g} % only, not to {precision * 100:g} %",
+                "raise --duration, or quieten the machine",
             )
         )
     drift = trend(samples)
@@ -159,20 +236,30 @@ def doubts(timing: Timing, *, timer_ns: int, load: float, cpu_count: int) -> tup
                 "something else may have used the machine: run again when it is quiet",
             )
         )
-    if percentile(sorted(samples), 50) < TIMER_STEPS * timer_ns:
+    if percentile(sorted(samples), 50) < TIMER_STEPS * conditions.timer_ns:
         found.append(
             _doubt(
                 "shorter-than-timer",
-                f"one run takes less than {TIMER_STEPS} steps of the timer ({timer_ns} ns each)",
+                f"one run takes less than {TIMER_STEPS} steps of the timer ({conditions.timer_ns} ns each)",
                 "use larger inputs: --dim",
             )
         )
-    if load > LOADED_SHARE * cpu_count:
+    if conditions.load > LOADED_SHARE * conditions.cpu_count:
         found.append(
             _doubt(
                 "machine-loaded",
-                f"the machine was busy before the first run (load average {load:.1f} on {cpu_count} CPUs)",
+                f"the machine was busy before the first run (load average {conditions.load:.1f} "
+                f"on {conditions.cpu_count} CPUs)",
                 "close what else is running",
+            )
+        )
+    before, after = conditions.clock_before_mhz, conditions.clock_after_mhz
+    if before and abs(after - before) > CLOCK_CHANGE * before:
+        found.append(
+            _doubt(
+                "clock-changing",
+                f"the CPU's clock went from {before:,.0f} to {after:,.0f} MHz while the runs were timed",
+                "fix the clock (cpupower frequency-set --governor performance), or raise --warmup",
             )
         )
     return tuple(found)

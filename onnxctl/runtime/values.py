@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import onnx
 
 from onnxctl.model.tensors import DTYPES, Array
-from onnxctl.reports import ValueSummary
+from onnxctl.reports import RankedElement, ValueSummary
 from onnxctl.runtime.value_rules import Domain
 
 _SAMPLE_COUNT = 6
@@ -201,3 +202,19 @@ def _text(value: object) -> str:
         return f"{value:.4g}"
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= _SAMPLE_TEXT else text[: _SAMPLE_TEXT - 1] + "…"
+
+
+# ---------------------------------------------------------------- scores
+
+_RANKED_COUNT = 5
+
+
+def rank(summary: ValueSummary, value: Any) -> ValueSummary:
+    """The summary with the largest elements of the first row, where the output looks like scores of classes."""
+    array = from_onnxruntime(value)
+    scores = isinstance(array, np.ndarray) and array.ndim in (1, 2) and is_native(array) and array.dtype.kind == "f"
+    if not scores or not array.size or array.shape[-1] < _RANKED_COUNT:
+        return summary
+    row = array.reshape(-1, array.shape[-1])[0].astype(np.float64)
+    best = np.argsort(-np.nan_to_num(row, nan=-np.inf), kind="stable")[:_RANKED_COUNT]
+    return replace(summary, top=tuple(RankedElement(index=int(at), value=float(row[at])) for at in best))

@@ -20,7 +20,7 @@ from onnxctl.errors import OnnxctlError
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import open_model
 from onnxctl.runtime.feeds import find_feeds
-from onnxctl.runtime.session import open_session
+from onnxctl.runtime.session import SessionSettings, open_session
 from tests.conftest import sample_paths, shared_paths
 from tests.passes.optimizing import Optimizer, nodes_of, signature
 
@@ -61,7 +61,7 @@ def check(optimize: Optimizer, source: Path, expected: Expectation | None) -> No
 
 
 def _run(path: Path, feeds: Feeds) -> Sequence[Any]:
-    return open_session(str(path), graph_optimization="disable").run(feeds)
+    return open_session(str(path), SessionSettings(graph_optimization="disable")).run(feeds)
 
 
 def _assert_close(found: Sequence[Any], expected: Expectation) -> None:
@@ -101,7 +101,7 @@ def _as_before(path: Path) -> Expectation | None:
     """Generated inputs, and what the model gives for them as it is; None where it does not run."""
     model = open_model(str(path))
     try:
-        session = open_session(str(path), graph_optimization="disable")
+        session = open_session(str(path), SessionSettings(graph_optimization="disable"))
         found = find_feeds(model, ModelGraphs(model), session.run, dims={}, seed=0, failures=(OnnxctlError,))
         return Expectation(found.values, session.run(found.values), 1e-3, 1e-5)
     except OnnxctlError:

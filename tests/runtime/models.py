@@ -15,7 +15,7 @@ from onnxctl.errors import UnsupportedModel
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import open_model
 from onnxctl.runtime.feeds import Feeds, find_feeds, generate_feeds
-from onnxctl.runtime.session import Session, open_session
+from onnxctl.runtime.session import Session, SessionSettings, open_session
 
 HEADER = '<ir_version: 10, opset_import: ["": 21, "com.microsoft": 1, "ai.onnx.ml": 3]>\n'
 
@@ -37,7 +37,7 @@ def feeds_for(path: str, *, dims: Mapping[str, int] | None = None, seed: int = 0
 
 def open_test_session(path: str) -> Session:
     """A session of one thread without graph optimizations."""
-    return open_session(path, graph_optimization="disable", intra_op_threads=1)
+    return open_session(path, SessionSettings(graph_optimization="disable", intra_op_threads=1))
 
 
 def find_feeds_for(session: Session) -> Feeds:

@@ -14,7 +14,7 @@ from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import open_model
 from onnxctl.runtime.feeds import generate_feeds
 from onnxctl.runtime.mapping import MAPPED_CONFIG, mapped_model
-from onnxctl.runtime.session import open_session
+from onnxctl.runtime.session import SessionSettings, open_session
 from tests.conftest import sample_paths, shared_paths
 
 HEAVY = [
@@ -28,7 +28,9 @@ def _outputs(model: str | bytes, path: str) -> list[object]:
     opened = open_model(path)
     feeds = generate_feeds(opened, ModelGraphs(opened), dims={}, seed=3)
     config = MAPPED_CONFIG if isinstance(model, bytes) else ()
-    return list(open_session(model, path=path, graph_optimization="disable", config=config).run(feeds.values))
+    return list(
+        open_session(model, SessionSettings(graph_optimization="disable", config=config), path=path).run(feeds.values)
+    )
 
 
 @pytest.mark.parametrize("path", [path for path in HEAVY if path.name != "super_resolution.onnx"], ids=lambda p: p.stem)
@@ -54,7 +56,7 @@ def test_weights_need_no_alignment(shift: int, tmp_path: Path) -> None:
     model = open_model(str(path))
     mapped = mapped_model(model)
     assert len(mapped) < weight.nbytes / 10
-    session = open_session(mapped, graph_optimization="disable", config=MAPPED_CONFIG)
+    session = open_session(mapped, SessionSettings(graph_optimization="disable", config=MAPPED_CONFIG))
     (found,) = session.run({"x": np.ones((1, 64), np.float32)})
     np.testing.assert_array_equal(found, weight.sum(axis=0, keepdims=True))
 
@@ -87,7 +89,9 @@ def test_weights_in_nodes_subgraphs_and_typed_fields_are_put_back(tmp_path: Path
     )
     path = tmp_path / "model.onnx"
     onnx.save(helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 21)]), path)
-    session = open_session(mapped_model(open_model(str(path))), graph_optimization="disable", config=MAPPED_CONFIG)
+    session = open_session(
+        mapped_model(open_model(str(path))), SessionSettings(graph_optimization="disable", config=MAPPED_CONFIG)
+    )
     (found,) = session.run({"x": np.zeros(600, np.int32), "c": np.array(True)})
     np.testing.assert_array_equal(found, 3 * values.astype(np.float32))
 
@@ -119,7 +123,7 @@ def test_linked_data_in_a_cache_is_mapped_and_data_outside_is_refused(tmp_path: 
     (snapshot / "weights").symlink_to(blobs / "abc")
     (snapshot / "model.onnx").symlink_to(blobs / "def")
     mapped = mapped_model(open_model(str(snapshot / "model.onnx")))
-    (found,) = open_session(mapped, graph_optimization="disable", config=MAPPED_CONFIG).run({})
+    (found,) = open_session(mapped, SessionSettings(graph_optimization="disable", config=MAPPED_CONFIG)).run({})
     np.testing.assert_array_equal(found, values)
     with pytest.raises(UnsafePath):
         mapped_model(open_model(_with_external_data(snapshot / "..", "../outside")))

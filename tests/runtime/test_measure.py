@@ -117,22 +117,22 @@ def test_the_environment_is_this_one() -> None:
 @pytest.mark.skipif("CUDAExecutionProvider" in AVAILABLE, reason="this build has CUDA")
 def test_a_provider_that_is_not_there_ends_with_exit_code_4() -> None:
     with pytest.raises(ProviderUnavailable) as caught:
-        measured(SAMPLES / "digits_cnn.onnx", provider="cuda")
+        measured(SAMPLES / "digits_cnn.onnx", providers=("cuda",))
     assert caught.value.exit_code == 4
 
 
 @pytest.mark.skipif("OpenVINOExecutionProvider" not in AVAILABLE, reason="needs onnxruntime-openvino")
 def test_openvino_is_what_ran() -> None:
-    report = measured(SAMPLES / "digits_cnn.onnx", provider="openvino")
+    report = measured(SAMPLES / "digits_cnn.onnx", providers=("openvino",))
     assert report.session_providers[0] == "OpenVINOExecutionProvider"
     assert report.placement[0].provider == "OpenVINOExecutionProvider" and report.placement[0].node_count > 0
-    mixed = measured(SAMPLES / "sequence_optional.onnx", provider="openvino")
+    mixed = measured(SAMPLES / "sequence_optional.onnx", providers=("openvino",))
     assert "nodes-on-cpu" in {each.code for each in mixed.findings}
 
 
 @pytest.mark.gpu
 def test_cuda_is_what_ran() -> None:
-    report = measured(SAMPLES / "digits_cnn.onnx", provider="cuda", memory_bytes=None)
+    report = measured(SAMPLES / "digits_cnn.onnx", providers=("cuda",), memory_bytes=None)
     assert report.session_providers[0] == "CUDAExecutionProvider"
     assert report.environment.devices
 

@@ -18,7 +18,7 @@ from onnxctl.errors import (
     UsageError,
 )
 from onnxctl.runtime import library
-from onnxctl.runtime.session import GraphOptimization, open_session
+from onnxctl.runtime.session import GraphOptimization, SessionSettings, open_session
 from tests.conftest import SAMPLES
 
 AVAILABLE = onnxruntime.get_available_providers()
@@ -34,9 +34,9 @@ ADD = parsed("g (float[2] x, float[n] y) => (float[2] z) { s = Add(x, x) z = Add
 
 
 def test_an_open_session_runs_and_says_what_it_is() -> None:
-    session = open_session(ADD, "cpu", path="add.onnx")
+    session = open_session(ADD, SessionSettings(providers=("cpu",)), path="add.onnx")
     assert session.providers == ("CPUExecutionProvider",)
-    assert [(each.provider, each.node_count) for each in session.placement] == [("CPUExecutionProvider", 2)]
+    assert [(each.provider, len(each.nodes)) for each in session.placement] == [("CPUExecutionProvider", 2)]
     assert [(each.name, each.type) for each in session.inputs] == [("x", "float32[2]"), ("y", "float32[n]")]
     assert [(each.name, each.type) for each in session.outputs] == [("z", "float32[2]")]
     (z,) = session.run({"x": np.array([1, 2], np.float32), "y": np.array([3], np.float32)})
@@ -59,9 +59,10 @@ def test_types_of_sequences_and_optionals_are_in_words() -> None:
 
 
 def test_threads_and_config_reach_the_session() -> None:
-    session = open_session(
-        ADD, intra_op_threads=1, inter_op_threads=1, config=[("session.intra_op.allow_spinning", "0")]
+    settings = SessionSettings(
+        intra_op_threads=1, inter_op_threads=1, config=[("session.intra_op.allow_spinning", "0")]
     )
+    session = open_session(ADD, settings)
     options = session.inference.get_session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
@@ -70,13 +71,13 @@ def test_threads_and_config_reach_the_session() -> None:
 @pytest.mark.parametrize("level", ["disable", "basic", "extended", "layout", "all"])
 def test_graph_optimization_is_as_asked(level: GraphOptimization) -> None:
     twice = parsed("g (float[2] x) => (float[2] z) { s = Identity(x) z = Add(s, s) }")
-    session = open_session(twice, graph_optimization=level)
-    assert session.placement[0].node_count == (2 if level == "disable" else 1)
+    session = open_session(twice, SessionSettings(graph_optimization=level))
+    assert len(session.placement[0].nodes) == (2 if level == "disable" else 1)
 
 
 def test_an_unknown_provider_is_a_usage_error() -> None:
     with pytest.raises(UsageError):
-        open_session(ADD, "gpu0")
+        open_session(ADD, SessionSettings(providers=("gpu0",)))
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in AVAILABLE, reason="this build has CUDA")
@@ -84,7 +85,7 @@ def test_cuda_in_a_build_without_it_is_refused_with_the_command() -> None:
     with pytest.raises(
         ProviderUnavailable, match="cuda can't be used here: not in this build of onnxruntime"
     ) as caught:
-        open_session(ADD, "cuda")
+        open_session(ADD, SessionSettings(providers=("cuda",)))
     assert caught.value.exit_code == 4
     assert 'pip install "onnxctl[cuda]"' in caught.value.hint
     assert caught.value.hint.startswith("pip uninstall -y onnxruntime")
@@ -109,7 +110,7 @@ def test_a_provider_that_is_listed_but_left_out_is_never_replaced(monkeypatch: p
     real = library.load_onnxruntime()
     monkeypatch.setattr(library, "load_onnxruntime", lambda: ListsCuda(real))
     with pytest.raises(ProviderUnavailable, match="cuda can't be used here"):
-        open_session(ADD, "cuda")
+        open_session(ADD, SessionSettings(providers=("cuda",)))
 
 
 @pytest.mark.skipif("AzureExecutionProvider" not in AVAILABLE, reason="this build has no Azure provider")
@@ -117,13 +118,13 @@ def test_a_provider_that_takes_no_node_is_refused() -> None:
     with pytest.raises(
         ProviderUnavailable, match=r"azure supports no node of a\.onnx: CPUExecutionProvider would run 2"
     ):
-        open_session(ADD, "azure", path="a.onnx")
+        open_session(ADD, SessionSettings(providers=("azure",)), path="a.onnx")
 
 
 @pytest.mark.skipif("AzureExecutionProvider" not in AVAILABLE, reason="this build has no Azure provider")
 def test_standard_error_is_whole_again_after_a_provider_was_tried(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ProviderUnavailable):
-        open_session(ADD, "azure")
+        open_session(ADD, SessionSettings(providers=("azure",)))
     import os
 
     os.write(2, b"still here\n")
@@ -132,21 +133,21 @@ def test_standard_error_is_whole_again_after_a_provider_was_tried(capfd: pytest.
 
 @pytest.mark.skipif("OpenVINOExecutionProvider" not in AVAILABLE, reason="needs onnxruntime-openvino")
 def test_openvino_runs_and_counts_what_it_left_to_the_cpu() -> None:
-    session = open_session(str(SAMPLES / "digits_mlp.onnx"), "openvino")
+    session = open_session(str(SAMPLES / "digits_mlp.onnx"), SessionSettings(providers=("openvino",)))
     assert session.providers[0] == "OpenVINOExecutionProvider"
-    assert session.placement[0].node_count > 0
-    mixed = open_session(str(SAMPLES / "sequence_optional.onnx"), "openvino")
+    assert session.placement[0].nodes
+    mixed = open_session(str(SAMPLES / "sequence_optional.onnx"), SessionSettings(providers=("openvino",)))
     assert [each.provider for each in mixed.placement] == ["OpenVINOExecutionProvider", "CPUExecutionProvider"]
-    assert all(each.node_count for each in mixed.placement)
+    assert all(each.nodes for each in mixed.placement)
     with pytest.raises(ProviderUnavailable, match="openvino supports no node"):
-        open_session(str(SAMPLES / "strings.onnx"), "openvino")
+        open_session(str(SAMPLES / "strings.onnx"), SessionSettings(providers=("openvino",)))
 
 
 @pytest.mark.gpu
 def test_cuda_runs_where_there_is_a_gpu() -> None:
-    session = open_session(str(SAMPLES / "digits_cnn.onnx"), "cuda")
+    session = open_session(str(SAMPLES / "digits_cnn.onnx"), SessionSettings(providers=("cuda",)))
     assert session.providers[0] == "CUDAExecutionProvider"
-    assert session.placement[0].node_count > 0
+    assert session.placement[0].nodes
 
 
 NO_KERNEL = parsed("g (int4[2] x) => (int4[2] y) { y = Identity(x) }", '"": 25', 12)

@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import gc
 import random
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from onnxctl.runtime.timing import (
+    LEAST_SECONDS,
     MAXIMUM_RUN_COUNT,
     MINIMUM_RUN_COUNT,
+    Conditions,
     Timing,
     doubts,
+    is_precise,
     is_steady,
     time_runs,
     timer_step_ns,
@@ -119,9 +123,12 @@ def test_timer_step_is_the_smallest_seen() -> None:
     assert timer_step_ns(lambda: next(work)) == 30
 
 
-def codes(samples_ns: list[int], *, timer_ns: int = 10, load: float = 0.0) -> set[str]:
+def codes(
+    samples_ns: list[int], *, timer_ns: int = 10, load: float = 0.0, clock_mhz: float = 3000, precision: float = 0.0
+) -> set[str]:
     timing = Timing(warmup_count=5, samples_ns=tuple(samples_ns))
-    return {finding.code for finding in doubts(timing, timer_ns=timer_ns, load=load, cpu_count=4)}
+    conditions = Conditions(timer_ns=timer_ns, load=load, cpu_count=4, clock_before_mhz=3000, clock_after_mhz=clock_mhz)
+    return {finding.code for finding in doubts(timing, conditions, precision=precision)}
 
 
 def test_quiet_samples_raise_no_doubts() -> None:
@@ -136,3 +143,36 @@ def test_each_doubt_has_its_cause() -> None:
     assert codes([*steady[:98], 20 * MILLISECOND, 30 * MILLISECOND]) == {"outliers"}
     assert codes(steady, timer_ns=100_000) == {"shorter-than-timer"}
     assert codes(steady, load=3.0) == {"machine-loaded"}
+    assert codes(steady, clock_mhz=2000) == {"clock-changing"}
+    assert codes(steady, precision=0.01) == set()
+    assert codes(steady, precision=0.0001) == {"imprecise"}
+
+
+def test_timing_stops_where_the_median_is_known_well_enough_and_not_before() -> None:
+    generator = random.Random(4)
+    noisy = FakeWork(10 * MILLISECOND, noise=lambda: generator.randrange(4 * MILLISECOND))
+    timing = time_runs(noisy.run, clock=noisy.clock, warmup_count=0, duration_s=60, precision=0.01)
+    assert 100 < len(timing.samples_ns) < 4_000
+    assert is_precise(timing.samples_ns, 0.01)
+    quiet = FakeWork(10 * MILLISECOND)
+    known = time_runs(quiet.run, clock=quiet.clock, warmup_count=0, duration_s=60, precision=0.01)
+    assert sum(known.samples_ns) >= LEAST_SECONDS * 1e9
+    assert len(known.samples_ns) < 60
+    short = FakeWork(10 * MILLISECOND, noise=lambda: generator.randrange(40 * MILLISECOND))
+    bounded = time_runs(short.run, clock=short.clock, warmup_count=0, duration_s=1, precision=0.001)
+    assert sum(bounded.samples_ns) < 1.1e9
+
+
+def test_threads_run_at_the_same_time_and_share_the_runs() -> None:
+    meeting = threading.Barrier(4, timeout=20)
+    timing = time_runs(meeting.wait, warmup_count=0, run_count=12, concurrency=4)
+    assert len(timing.samples_ns) == 12  # each waited for three others: alone none would have ended
+    assert timing.elapsed_ns > 0
+
+
+def test_what_a_thread_raises_is_raised() -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        time_runs(fail, warmup_count=0, run_count=4, concurrency=2)

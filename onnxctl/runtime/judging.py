@@ -1,0 +1,177 @@
+"""Is it fast enough? Conditions such as 'p95 < 20ms', and an earlier measurement that must not be beaten by much."""
+
+from __future__ import annotations
+
+import json
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from onnxctl.errors import ModelError, UnreadableFile, UsageError
+from onnxctl.model.files import open_regular
+from onnxctl.reports import SCHEMA, Assertion, BaselineComparison, Finding, Ratio, RunReport
+from onnxctl.runtime.statistics import RatioEstimate, compare_medians, percentile, verdict_of
+
+LONGEST_CONDITION = 200
+
+_CONDITION = re.compile(
+    r"\s*(?P<metric>[a-z][a-z0-9._-]*)\s*(?P<relation><=|>=|<|>)\s*(?P<number>\d+(?:\.\d+)?(?:e[-+]?\d+)?)"
+    r"\s*(?P<unit>[a-zA-Zµ/]*)\s*",
+    re.IGNORECASE,
+)
+_RELATIONS: Mapping[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+Kind = Literal["time", "bytes", "rate"]
+
+_UNITS: Mapping[Kind, Mapping[str, float]] = {
+    "time": {"ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9},
+    "bytes": {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30},
+    "rate": {"": 1, "/s": 1},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A figure that conditions may speak of."""
+
+    kind: Kind
+    of: Callable[[RunReport], float | None]
+
+
+def _latency(name: str) -> Metric:
+    return Metric("time", lambda report: float(getattr(report.latency, name)))
+
+
+METRICS: Mapping[str, Metric] = {
+    "min": _latency("min_ns"),
+    "median": _latency("median_ns"),
+    "mean": _latency("mean_ns"),
+    "p90": _latency("p90_ns"),
+    "p95": _latency("p95_ns"),
+    "p99": _latency("p99_ns"),
+    "p99.9": _latency("p99_9_ns"),
+    "max": _latency("max_ns"),
+    "std": _latency("std_ns"),
+    "load": Metric("time", lambda report: report.load_ns),
+    "first-run": Metric("time", lambda report: report.first_run_ns),
+    "throughput": Metric("rate", lambda report: report.throughput_per_second),
+    "memory": Metric("bytes", lambda report: report.peak_memory_bytes or None),
+    "device-memory": Metric("bytes", lambda report: report.peak_device_bytes),
+}
+"""What conditions may speak of, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition, parsed; limit is in the metric's base unit (ns, bytes, per second)."""
+
+    text: str
+    metric: str
+    relation: str
+    limit: float
+    unit: str
+
+
+def parse_condition(text: str) -> Condition:
+    """Parse METRIC RELATION NUMBER UNIT, as in 'p95 < 20ms'. Raises UsageError."""
+    found = _CONDITION.fullmatch(text) if len(text) <= LONGEST_CONDITION else None
+    if found is None:
+        raise UsageError(f"--assert {text[:LONGEST_CONDITION]!r}: not a condition", hint="write it like 'p95 < 20ms'")
+    name = found["metric"].lower()
+    if name not in METRICS:
+        raise UsageError(f"--assert {text!r}: no figure is called {name!r}", hint=f"one of {', '.join(METRICS)}")
+    units = _UNITS[METRICS[name].kind]
+    if found["unit"] not in units:
+        known = ", ".join(filter(None, units))
+        raise UsageError(f"--assert {text!r}: {found['unit']!r} is no unit of {name}", hint=f"one of {known}")
+    limit = float(found["number"]) * units[found["unit"]]
+    return Condition(text.strip(), name, found["relation"], limit, found["unit"])
+
+
+def judge(condition: Condition, report: RunReport) -> Assertion:
+    """Whether the condition holds; a figure that was not measured fulfils none."""
+    metric = METRICS[condition.metric]
+    value = metric.of(report)
+    if value is None:
+        return Assertion(text=condition.text, passed=False, message=f"{condition.metric} was not measured here")
+    size = _UNITS[metric.kind][condition.unit]
+    passed = _RELATIONS[condition.relation](value, condition.limit)
+    shown = f"{value / size:.4g} {condition.unit}".strip()
+    return Assertion(text=condition.text, passed=passed, message=f"{condition.metric} is {shown}")
+
+
+# ---------------------------------------------------------------- an earlier measurement
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What is used of an earlier report: the samples, and what they were taken of and on."""
+
+    path: str
+    date: str
+    samples_ns: tuple[int, ...]
+    cpu: str
+    onnxruntime: str
+
+
+def read_baseline(path: str) -> Earlier:
+    """Read a report that `run --json` printed. Raises UnreadableFile where the file is none."""
+    source = open_regular(path)
+    try:
+        envelope = json.loads(source.read(0, source.size))
+        if envelope["schema"] != SCHEMA or envelope["kind"] != "run":
+            raise ValueError(f"it is of kind {envelope['kind']!r}, schema {envelope['schema']!r}")
+        data: Any = envelope["data"]
+        samples = tuple(data["samples_ns"])
+        if not samples or not all(type(each) is int and each > 0 for each in samples):
+            raise ValueError("its samples are no positive integers")
+        environment = {key: str(data["environment"][key]) for key in ("cpu", "onnxruntime", "date")}
+        return Earlier(path, environment["date"], samples, environment["cpu"], environment["onnxruntime"])
+    except ModelError:
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UnreadableFile(
+            f"{path}: not a report of `onnxctl run --json`: {error}", hint="make one: onnxctl run MODEL --json > FILE"
+        ) from error
+
+
+def compare_to_baseline(report: RunReport, earlier: Earlier, allowed: float | None) -> BaselineComparison:
+    """The report against an earlier one: not passed where it is slower by more than `allowed`, and measurably so."""
+    ratio = ratio_of(compare_medians(earlier.samples_ns, report.samples_ns))
+    passed = allowed is None or not (ratio.ratio > 1 + allowed and ratio.verdict == "slower")
+    return BaselineComparison(
+        path=earlier.path,
+        date=earlier.date,
+        median_ns=percentile(sorted(earlier.samples_ns), 50),
+        ratio=ratio,
+        allowed=allowed,
+        passed=passed,
+    )
+
+
+def ratio_of(estimate: RatioEstimate) -> Ratio:
+    """The estimate with its verdict, as reports have it."""
+    return Ratio(ratio=estimate.ratio, low=estimate.low, high=estimate.high, verdict=verdict_of(estimate))
+
+
+def other_conditions(report: RunReport, earlier: Earlier) -> tuple[Finding, ...]:
+    """What makes the two hard to compare: another CPU or another onnxruntime. Code: other-machine."""
+    here = report.environment
+    pairs = (("CPU", earlier.cpu, here.cpu), ("onnxruntime", earlier.onnxruntime, here.onnxruntime))
+    return tuple(
+        Finding(
+            code="other-machine",
+            severity="warning",
+            message=f"the earlier measurement was made with another {what}: {before}, now {now}",
+            where=earlier.path,
+        )
+        for what, before, now in pairs
+        if before != now
+    )
