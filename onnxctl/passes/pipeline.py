@@ -39,8 +39,11 @@ from onnxctl.passes.fuse_self_gate import fuse_self_gate
 from onnxctl.passes.inline_functions import inline_functions
 from onnxctl.passes.inline_if import inline_if
 from onnxctl.passes.lift_constants import lift_constants
+from onnxctl.passes.merge_arithmetic import merge_arithmetic
 from onnxctl.passes.merge_casts import merge_casts
 from onnxctl.passes.merge_clips import merge_clips
+from onnxctl.passes.merge_concats import merge_concats
+from onnxctl.passes.merge_gathers import merge_gathers
 from onnxctl.passes.merge_layouts import merge_layouts
 from onnxctl.passes.merge_pads import merge_pads
 from onnxctl.passes.merge_parallel_matmuls import merge_parallel_matmuls
@@ -92,6 +95,9 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("eliminate_sequences", eliminate_sequences, "name the tensors of a sequence instead of packing them"),
     Pass("eliminate_zero_states", eliminate_zero_states, "leave out initial states of zeros of LSTM, GRU, RNN"),
     Pass("merge_pads", merge_pads, "pad once, and inside the Conv or AveragePool that follows", exact=False),
+    Pass("merge_concats", merge_concats, "join once, and hand on what is joined only to be split"),
+    Pass("merge_gathers", merge_gathers, "gather once"),
+    Pass("merge_arithmetic", merge_arithmetic, "add or multiply once by constants in a row", exact=False),
     Pass("merge_slices", merge_slices, "slice once"),
     Pass("merge_strided_slices", merge_strided_slices, "rearrange where strided Slices pick all phases apart"),
     Pass("merge_pieces", merge_pieces, "replace Concat of one tensor's pieces by the tensor or one Gather"),
