@@ -212,6 +212,8 @@ def _columns_behind(graph: Graph, context: Context, split: NodeProto, value: str
         node, shape = graph.producer(name), graph.shape_of(name)
         if node is None or shape is None or graph.only_consumer(name) is not reader or name in context.pinned:
             return None
+        if node.domain not in DEFAULT_DOMAINS:
+            return None
         is_last = stretch.axis == len(shape) - 1
         if node.op_type == "Transpose":
             permutation = permutation_of(graph, node)

@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.graph import Graph, attribute, is_standard
 from onnxctl.model.tensors import Array, Tensor
 from onnxctl.passes.base import Context, input_name
 from onnxctl.passes.semantics import rank_of
@@ -43,7 +43,7 @@ class Linear:
 
 def linear_of(graph: Graph, node: NodeProto) -> Linear | None:
     """The node with its weight, where that is a float constant of a fitting rank; None otherwise."""
-    if node.op_type not in LINEAR_OPERATORS or len(node.input) < 2:
+    if not is_standard(node, *LINEAR_OPERATORS) or len(node.input) < 2:
         return None
     weight = graph.constant(node.input[1])
     if weight is None or weight.proto.data_type not in FLOAT_TYPES:

@@ -19,8 +19,6 @@ FLOAT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOA
 TENSOR_HEADER_BYTES = 24
 """What an initializer takes beside its name and values, at most: dims, element type, and the tags of all fields."""
 
-_CHUNK_ELEMENTS = 1 << 20
-
 
 def private_weight(graph: Graph, context: Context, name: str, reader: NodeProto) -> Tensor | None:
     """The float constant, where it is an initializer of this very scope that only this node reads, once.
@@ -43,18 +41,15 @@ def float_values(graph: Graph, name: str, *, at_most: int = 1 << 20) -> Array | 
 
 
 def scaled(array: Array, factor: Array) -> Array | None:
-    """array * factor (which broadcasts to it), in the array's dtype; None where a finite element becomes infinite."""
-    result = np.array(array)
-    factors = np.broadcast_to(factor, result.shape)
-    rows = max(1, _CHUNK_ELEMENTS // max(1, result[:1].size)) if result.ndim else 1
-    if not result.ndim:
-        result = (result.astype(np.float64) * factor).astype(array.dtype)
-    with np.errstate(over="ignore"):
-        for start in range(0, len(result) if result.ndim else 0, rows):
-            part = result[start : start + rows].astype(np.float64) * factors[start : start + rows]
-            result[start : start + rows] = part.astype(result.dtype)
-            if np.isfinite(part).all() and not np.isfinite(result[start : start + rows].astype(np.float32)).all():
-                return None
+    """array * factor (which broadcasts to it), in the array's dtype; None where a finite element becomes infinite.
+
+    NumPy multiplies in float64 by small buffers, so that no large array in float64 is ever made.
+    """
+    result = np.empty_like(array)
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.multiply(array, factor, out=result, dtype=np.float64, casting="unsafe")
+    if not np.isfinite(result).all() and not np.array_equal(np.isfinite(result), np.isfinite(array)):
+        return None
     return result
 
 

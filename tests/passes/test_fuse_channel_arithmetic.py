@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from onnx import numpy_helper
 
@@ -78,6 +79,17 @@ def test_around_others(optimize: Optimizer, inputs: str, weights: str, body: str
     optimized = optimize(model, NAME, "remove_unused")
     assert optimized.operators == left
     assert_equal_outputs(optimized, tolerance=1e-5)
+
+
+@pytest.mark.parametrize("body", ["a = Mul(x, c)  y = other.MatMul(a, w)", "a = other.MatMul(x, w)  y = Mul(a, c)"])
+def test_operators_of_other_domains_are_unknown(optimize: Optimizer, body: str) -> None:
+    model = weighted(
+        '<ir_version: 8, opset_import: ["" : 17, "other" : 1]> agraph (float[2, 3] x) => (float[2, 4] y) '
+        f"<float[3, 4] w, float c> {{ {body} }}"
+    )
+    model.graph.output[0].type.CopyFrom(onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, [2, 4]))
+    optimized = optimize(model, NAME, "fold_scalars_into_weights")
+    assert optimized.after.graph.node == optimized.before.graph.node
 
 
 def test_half_weights_that_would_overflow_stay(optimize: Optimizer) -> None:
