@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onnxctl.api.explanation import explain as explain
     from onnxctl.api.inspection import inspect as inspect
     from onnxctl.api.measurement import measure_run as measure_run
     from onnxctl.api.measurement import providers as providers
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from onnxctl.api.optimization import optimize as optimize
 
 _HOMES: Mapping[str, str] = {
+    "explain": "explanation",
     "inspect": "inspection",
     "optimize": "optimization",
     "list_passes": "optimization",

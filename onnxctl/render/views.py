@@ -29,6 +29,10 @@ def document_of(report: Report) -> Document:
             from onnxctl.render.providers import providers_document
 
             return providers_document(report)
+        case "explain":
+            from onnxctl.render.explanation import explanation_document
+
+            return explanation_document(report)
         case "error":
             rows = (("error", report.error), ("message", report.message), ("hint", report.hint))
             return Document((Heading("Error", level=1), Facts(tuple(row for row in rows if row[1]))))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onnxctl.reports.encoding import field_types as field_types
     from onnxctl.reports.kinds import KINDS as KINDS
     from onnxctl.reports.kinds import Report as Report
+    from onnxctl.reports.explanation import *  # noqa: F403
     from onnxctl.reports.measurement import *  # noqa: F403
     from onnxctl.reports.optimization import *  # noqa: F403
     from onnxctl.reports.providers import *  # noqa: F403
@@ -42,6 +43,7 @@ _NAMES: Mapping[str, str] = {
         Environment NodePlacement NodeOnCpu DataSetCheck DevicePhases Verdict Ratio BaselineComparison Assertion
         RunReport""",
     "providers": "ProviderInfo ProvidersReport",
+    "explanation": "Explanation ExplainReport",
     "kinds": "Report KINDS",
     "encoding": "encode decode field_types",
 }
