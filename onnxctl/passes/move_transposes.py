@@ -21,6 +21,9 @@ from onnxctl.passes.semantics import add_integers, composed, integers, inverse, 
 
 _FIRST_OPSET = 7
 _MOST_CONSTANT_ELEMENTS = 1 << 16
+_TRANSPOSE_BYTES = 30
+"""A Transpose takes at least this, names included."""
+_BYTES_OF_A_NEW_NAME = 3
 
 _ELEMENTWISE = frozenset(
     "Abs Cast Ceil Clip Cos Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity LeakyRelu Log Mish Neg Not "
@@ -61,7 +64,9 @@ def move_transposes(graph: Graph, context: Context) -> int:
                 break
             region = _grown(graph, context, start, order)
             saved = _saved(graph, region) if region.nodes else 0
-            if saved > 0:
+            if saved > 0 and not context.afford(_added_bytes(graph, region), saved * _TRANSPOSE_BYTES):
+                context.skip(node, "the names that it takes would be larger than what goes")
+            elif saved > 0:
                 _rewrite(graph, region)
                 found += saved
     return found
@@ -162,6 +167,11 @@ def _saved(graph: Graph, region: _Region) -> int:
     return saved
 
 
+def _added_bytes(graph: Graph, region: _Region) -> int:
+    """What longer names take, wherever they are written."""
+    return _BYTES_OF_A_NEW_NAME * sum(1 + len(graph.consumers(name)) for name in region.values)
+
+
 def _leads_back(graph: Graph, region: _Region, name: str) -> bool:
     """Whether the value is made outside of the region by a Transpose of a value inside."""
     maker = graph.producer(name)
@@ -204,7 +214,7 @@ def _cancels(region: _Region, order: tuple[int, ...]) -> bool:
 
 
 def _rewrite(graph: Graph, region: _Region) -> None:
-    new = {name: graph.fresh_name(f"{name}_turned") for name in sorted(region.values)}
+    new = {name: graph.fresh_name(name) for name in sorted(region.values)}
     for name in sorted(region.values):
         if not region.makes(graph, name):
             new[name] = _enter(graph, region, name, new[name])
@@ -287,6 +297,6 @@ def _turned_constant(graph: Graph, region: _Region, name: str, node: NodeProto) 
         turned = turned[0]
     if turned.shape == values.shape and np.array_equal(turned, values):
         return name
-    new = graph.fresh_name(f"{name}_turned")
+    new = graph.fresh_name(name)
     define_constant(graph, new, graph.model.new_tensor("", turned), before=node)
     return new

@@ -9,7 +9,8 @@ from tests.passes.optimizing import Optimizer, assert_equal_outputs
 
 CONSTANTS = (
     "float two = {2}, float third = {0.33333333}, float[4] row = {1, 2, 3, 4}, float[1] one = {5}, float huge = {3e38},"
-    " int64[3] i = {3, 0, -2}, int64[2] j = {-1, 0}, int64 k = {1}, float[1, 1, 1] cube = {7}, int64[1] axis = {0}, int64[2] sizes = {4, 4}, int64[2] uneven = {3, 5}"
+    " int64[3] i = {3, 0, -2}, int64[2] j = {-1, 0}, int64 k = {1},"
+    " float[1, 1, 1] cube = {7}, int64[1] axis = {0}, int64[2] sizes = {4, 4}, int64[2] uneven = {3, 5}"
 )
 
 
