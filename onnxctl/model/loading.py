@@ -14,6 +14,7 @@ from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProt
 
 from onnxctl.errors import CorruptModel, InvalidModel, ModelError, OnnxctlError, UnreadableFile, UnsafePath
 from onnxctl.model import sniff, wire
+from onnxctl.model.fields import MAXIMUM_NESTING
 from onnxctl.model.files import DataFile, FileSource, check_location, model_folders, open_regular, source_of
 from onnxctl.model.tensors import DTYPES, Array, Payload, Tensor, raw_byte_count
 
@@ -157,7 +158,7 @@ def _diagnosis(data: bytes) -> str:
         wire.scan(_Memory(data), threshold=1)
     except ModelError as error:
         return error.message
-    return f"not a well-formed protobuf, or messages nested more than {wire.MAXIMUM_NESTING} deep"
+    return f"not a well-formed protobuf, or messages nested more than {MAXIMUM_NESTING} deep"
 
 
 class _Memory:

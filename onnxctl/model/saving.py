@@ -236,11 +236,12 @@ class _Flush:
             raise self._error
 
 
-def stage(model: Model, target: Target, *, external: bool | None = None) -> Staged:
+def stage(model: Model, target: Target, *, external: bool | None = None, flush: bool = True) -> Staged:
     """Write the model beside its target without touching the target.
 
     external says whether weights go to one data file beside the model: True, False, or None for "as the input had it,
-    and whenever the model would not fit into a protobuf message". Payloads of a threshold size and more are streamed;
+    and whenever the model would not fit into a protobuf message". Without flush the files are for looking at only:
+    nothing sees to it that they survive a power failure. Payloads of a threshold size and more are streamed;
     their sizes, and checksums where external_data gives one, are checked on the way. Raises StorageError, and what
     `Payload.check` raises.
     """
@@ -258,7 +259,7 @@ def stage(model: Model, target: Target, *, external: bool | None = None) -> Stag
     folder, name = os.path.split(target.path)
     with contextlib.ExitStack() as undo:
         layout = _layout(model, used, external, _fresh_data_name(folder, name) if external else "")
-        data_path, flushes = None, list[_Flush]()
+        data_path, flushes = None, list[_Flush]() if flush else None
         if layout.offsets:
             data_path = os.path.join(folder, layout.data_name)
             temporary = _write(folder, name, target, _data_pieces(layout, model), model, undo, flushes)
@@ -267,7 +268,7 @@ def stage(model: Model, target: Target, *, external: bool | None = None) -> Stag
         pieces = wire.expand(model.proto.SerializeToString(), lambda index: _place(model, layout, index))
         path = _write(folder, name, target, pieces, model, undo, flushes)
         undo.pop_all()
-    return Staged(target, path, data_path, flushes)
+    return Staged(target, path, data_path, flushes or ())
 
 
 def _place(model: Model, layout: _Layout, index: int) -> wire.Inline | wire.External:
@@ -306,7 +307,7 @@ def _write(
     pieces: Iterator[wire.Piece],
     model: Model,
     undo: contextlib.ExitStack,
-    flushes: list[_Flush],
+    flushes: list[_Flush] | None,
 ) -> str:
     """A new file with these pieces, on its way to the disk when this returns; `undo` removes it."""
     path = os.path.join(folder, f".{name[:200]}.{os.urandom(6).hex()}.tmp")
@@ -321,7 +322,8 @@ def _write(
                     _copy_payload(descriptor, model.payloads[piece.index])
             os.ftruncate(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR))
             os.fchmod(descriptor, target.mode)
-            flushes.append(_Flush(descriptor))
+            if flushes is not None:
+                flushes.append(_Flush(descriptor))
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -13,6 +13,7 @@ from onnx import TensorProto, numpy_helper
 
 from onnxctl.errors import InvalidModel, ModelError, UnsupportedModel
 from onnxctl.model import wire
+from onnxctl.model.fields import encoded_varint
 from onnxctl.model.files import DataFile
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -161,8 +162,8 @@ class Tensor:
                 self.payload.file.source().read_into(view, self.payload.offset)
             return array
         complete = TensorProto(dims=self.proto.dims, data_type=self.proto.data_type)
-        length = wire.encoded_varint(self.payload.length)
-        complete.MergeFromString(wire.encoded_varint(self.payload.field << 3 | 2) + length + self.payload.read())
+        length = encoded_varint(self.payload.length)
+        complete.MergeFromString(encoded_varint(self.payload.field << 3 | 2) + length + self.payload.read())
         return _inline_array(complete)
 
 

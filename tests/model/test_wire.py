@@ -15,6 +15,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from onnxctl.errors import CorruptModel, InvalidModel, ModelError
 from onnxctl.model import wire
+from onnxctl.model.fields import delimited
 from tests.conftest import sample_paths, shared_paths
 from tests.model.messages import models
 
@@ -112,16 +113,16 @@ def test_long_lists_in_attributes_hide_no_tensor() -> None:
 
 def test_fields_in_any_order_and_unknown_ones_survive() -> None:
     tensor = TensorProto(name="w", dims=[300], data_type=TensorProto.UINT8, raw_data=bytes(300))
-    fields = [wire._delimited(n, data) for n, data in ((9, tensor.raw_data), (8, b"w"), (999, b"unknown"))]
+    fields = [delimited(n, data) for n, data in ((9, tensor.raw_data), (8, b"w"), (999, b"unknown"))]
     for seed in range(6):
         random.Random(seed).shuffle(fields)
-        message = wire._delimited(7, wire._delimited(5, b"".join(fields)))
+        message = delimited(7, delimited(5, b"".join(fields)))
         assert ModelProto.FromString(rebuild(message, 100)) == ModelProto.FromString(message)
 
 
 def test_payload_given_twice_is_left_to_the_library() -> None:
-    twice = wire._delimited(9, bytes(300)) + wire._delimited(9, b"\1" * 300)
-    message = wire._delimited(7, wire._delimited(5, twice))
+    twice = delimited(9, bytes(300)) + delimited(9, b"\1" * 300)
+    message = delimited(7, delimited(5, twice))
     assert ModelProto.FromString(rebuild(message, 100)).graph.initializer[0].raw_data == b"\1" * 300
 
 
@@ -132,7 +133,7 @@ def test_explicit_default_location_stays_explicit() -> None:
 
 
 def test_groups_are_stepped_over() -> None:
-    group = b"\xa3\x1f" + wire._delimited(3, b"inside") + b"\xa4\x1f"  # field 500, begin and end
+    group = b"\xa3\x1f" + delimited(3, b"inside") + b"\xa4\x1f"  # field 500, begin and end
     message = ModelProto(ir_version=8).SerializeToString() + group
     assert rebuild(message, 1) == message
 
@@ -159,13 +160,13 @@ def test_messages_nested_too_deep_are_refused() -> None:
     graph = GraphProto(initializer=[TensorProto(raw_data=bytes(2000))])
     data = graph.SerializeToString()
     for _ in range(60):
-        data = wire._delimited(1, wire._delimited(5, wire._delimited(6, data)))  # graph > node > attribute > graph
+        data = delimited(1, delimited(5, delimited(6, data)))  # graph > node > attribute > graph
     with pytest.raises(CorruptModel, match="nested"):
-        wire.scan(Memory(wire._delimited(7, data)))
+        wire.scan(Memory(delimited(7, data)))
 
 
 def test_a_second_graph_is_refused() -> None:
-    one = wire._delimited(7, GraphProto(name="g").SerializeToString())
+    one = delimited(7, GraphProto(name="g").SerializeToString())
     with pytest.raises(InvalidModel, match="graph twice"):
         wire.scan(Memory(one + one))
 
