@@ -10,7 +10,7 @@ from onnxctl.analysis.problems import Problem, Refuse, raise_problem
 from onnxctl.analysis.scopes import as_text
 from onnxctl.analysis.wiring import FunctionKey
 from onnxctl.errors import InvalidModel, ResourceLimit
-from onnxctl.model.graph import DEFAULT_DOMAINS
+from onnxctl.model.nodes import DEFAULT_DOMAINS
 
 MAXIMUM_CALL_DEPTH = 500
 """Functions calling functions, as deep as is worked with: runtimes expand them by recursion, on a limited stack."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from onnx import ModelProto
 
-from onnxctl.model.graph import DEFAULT_DOMAINS
+from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.reports import Finding
 
 OLDEST_OPSET = 7

@@ -22,8 +22,9 @@ from onnxctl.analysis.storage import check_storage, require_storage
 from onnxctl.analysis.types import dimensions, element_types
 from onnxctl.analysis.wiring import FunctionKey, Wiring
 from onnxctl.errors import InvalidModel, ResourceLimit, UnsupportedModel
-from onnxctl.model.graph import DEFAULT_DOMAINS, ModelGraphs
+from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model
+from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.tensors import DTYPES
 from onnxctl.reports import Finding
 

@@ -12,8 +12,8 @@ from onnxctl.analysis.scopes import Scope, as_text, walk_scopes
 from onnxctl.analysis.types import refuse_unknown_symbols, tensor_spec
 from onnxctl.analysis.weights import ParameterTally, weight_info, weights_of, weights_of_scope
 from onnxctl.errors import ModelError, UnsafePath
-from onnxctl.model.graph import DEFAULT_DOMAINS
 from onnxctl.model.loading import Model
+from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.reports import FileInfo, Finding, FunctionInfo, ModelSummary, NodeInfo, OperatorCount, TensorSpec
 
 

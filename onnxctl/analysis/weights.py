@@ -10,8 +10,8 @@ from onnx import AttributeProto, GraphProto, NodeProto, SparseTensorProto, Tenso
 
 from onnxctl.analysis.attributes import VALUE_FIELDS
 from onnxctl.analysis.scopes import Scope, as_text, walk_scopes
-from onnxctl.model.graph import DEFAULT_DOMAINS
 from onnxctl.model.loading import Model
+from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.tensors import DTYPES, dtype_name, raw_byte_count
 from onnxctl.reports import DtypeParameters, WeightInfo
 

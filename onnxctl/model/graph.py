@@ -7,7 +7,6 @@ they use. Removed nodes and initializers leave the message, and nodes reach topo
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,10 +15,13 @@ from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TensorPro
 
 from onnxctl.errors import InvalidModel
 from onnxctl.model.loading import Model
+from onnxctl.model.nodes import DEFAULT_DOMAINS as DEFAULT_DOMAINS
+from onnxctl.model.nodes import attribute as attribute
+from onnxctl.model.nodes import constant_tensor
+from onnxctl.model.nodes import is_standard as is_standard
+from onnxctl.model.ordering import topological_order
 from onnxctl.model.tensors import Array, Tensor
-
-DEFAULT_DOMAINS = ("", "ai.onnx")
-"""Both names mean the standard operators."""
+from onnxctl.model.types import dimension, has_shape, sharper
 
 
 class Graph:
@@ -171,7 +173,7 @@ class Graph:
         node = scope._producers.get(name)
         if node is None or node.op_type != "Constant" or node.domain not in DEFAULT_DOMAINS:
             return None
-        return _constant_tensor(self.model, node)
+        return constant_tensor(self.model, node)
 
     def constant_values(self, name: str, *, at_most: int = 4096) -> Array | None:
         """The value of `constant` as an array, where it has at most so many elements."""
@@ -188,16 +190,16 @@ class Graph:
         if tensor is not None:
             return onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
         inferred = scope.inferred.get(name)
-        if stated is None or (inferred is not None and not _has_shape(stated)):
+        if stated is None or (inferred is not None and not has_shape(stated)):
             return inferred
-        return _sharper(stated, inferred)
+        return sharper(stated, inferred)
 
     def shape_of(self, name: str) -> tuple[int | str | None, ...] | None:
         """The tensor's shape: sizes, symbols, None where unknown; None where even the rank is unknown."""
         kind = self.type_of(name)
         if kind is None or not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
             return None
-        return tuple(_dim(dim) for dim in kind.tensor_type.shape.dim)
+        return tuple(dimension(dim) for dim in kind.tensor_type.shape.dim)
 
     def static_shape(self, name: str) -> tuple[int, ...] | None:
         """The shape where every dimension is a known size."""
@@ -476,29 +478,16 @@ class Graph:
             self._unsorted = True
 
     def _sort(self) -> None:
-        """Kahn's algorithm; among the nodes that are ready, the one that stood first goes first."""
+        """Topological order; among the nodes that are ready, the one that stood first goes first."""
         self._refresh_holders()
-        waiting: dict[int, int] = {}
-        ready: list[tuple[tuple[float, int], int]] = []
-        followers: dict[int, list[int]] = {}
-        for key in self._nodes:
-            before = {id(maker) for name in self._reads[key] if (maker := self._producers.get(name)) is not None}
-            waiting[key] = len(before)
-            for maker_key in before:
-                followers.setdefault(maker_key, []).append(key)
-            if not before:
-                ready.append((self._positions[key], key))
-        heapq.heapify(ready)
-        order: list[int] = []
-        while ready:
-            _, key = heapq.heappop(ready)
-            order.append(key)
-            for follower in followers.get(key, ()):
-                waiting[follower] -= 1
-                if not waiting[follower]:
-                    heapq.heappush(ready, (self._positions[follower], follower))
+        before = {
+            key: {id(maker) for name in self._reads[key] if (maker := self._producers.get(name)) is not None}
+            for key in self._nodes
+        }
+        order = topological_order(before, self._positions)
         if len(order) != len(self._nodes):
-            stuck = next(node for key, node in self._nodes.items() if waiting[key])
+            done = set(order)
+            stuck = next(node for key, node in self._nodes.items() if key not in done)
             raise InvalidModel(f"the graph has a cycle through node {self.node_label(stuck)!r}")
         self._nodes = {key: self._nodes[key] for key in order}
         self._positions = {key: (float(index), 0) for index, key in enumerate(order)}
@@ -527,84 +516,3 @@ class ModelGraphs:
         """Bring the messages into line with the indices: see `Graph.commit`."""
         for root in (self.top, *self.functions):
             root.commit()
-
-
-def attribute(node: NodeProto, name: str, default: Any = None) -> Any:
-    """The value of the node's attribute (ints and floats as such, strings as bytes, lists as lists), or the default."""
-    for each in node.attribute:
-        if each.name == name:
-            return onnx.helper.get_attribute_value(each)
-    return default
-
-
-def is_standard(node: NodeProto, *op_types: str) -> bool:
-    """Whether the node is one of these standard (ai.onnx) operators."""
-    return node.op_type in op_types and node.domain in DEFAULT_DOMAINS
-
-
-_CONSTANT_SCALARS = {
-    "value_float": TensorProto.FLOAT,
-    "value_int": TensorProto.INT64,
-    "value_string": TensorProto.STRING,
-    "value_floats": TensorProto.FLOAT,
-    "value_ints": TensorProto.INT64,
-    "value_strings": TensorProto.STRING,
-}
-
-
-def _constant_tensor(model: Model, node: NodeProto) -> Tensor | None:
-    """The tensor of a Constant node in any of its forms; None for a sparse one and for a reference to an attribute."""
-    for each in node.attribute:
-        if each.ref_attr_name:
-            return None
-        if each.name == "value":
-            return model.tensor(each.t)
-        if each.name in _CONSTANT_SCALARS:
-            value = onnx.helper.get_attribute_value(each)
-            many = each.name.endswith("s")
-            dims = [len(value)] if many else []
-            values = list(value) if many else [value]
-            return Tensor(onnx.helper.make_tensor("", _CONSTANT_SCALARS[each.name], dims, values), None)
-    return None
-
-
-def _dim(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
-    if dim.HasField("dim_value"):
-        return int(dim.dim_value) if dim.dim_value >= 0 else None
-    return str(dim.dim_param) if dim.dim_param else None
-
-
-def _has_shape(kind: TypeProto) -> bool:
-    return not kind.HasField("tensor_type") or kind.tensor_type.HasField("shape")
-
-
-_UNKNOWN_SYMBOL = "unk__"
-"""How shape inference names the sizes that it does not know."""
-
-
-def _sharper(stated: TypeProto, inferred: TypeProto | None) -> TypeProto:
-    """The stated type with what inference knows: sizes, and symbols of the model's inputs, which say more.
-
-    Where they contradict each other inference is right: it starts from the inputs.
-    """
-    if inferred is None or not stated.HasField("tensor_type") or not inferred.HasField("tensor_type"):
-        return stated
-    mine, theirs = stated.tensor_type.shape.dim, inferred.tensor_type.shape.dim
-    if not inferred.tensor_type.HasField("shape"):
-        return stated
-    if len(mine) != len(theirs):
-        return inferred
-    better = [
-        known.HasField("dim_value")
-        or (known.HasField("dim_param") and not known.dim_param.startswith(_UNKNOWN_SYMBOL))
-        or (known.HasField("dim_param") and not dim.WhichOneof("value"))
-        for dim, known in zip(mine, theirs, strict=True)
-    ]
-    if not any(better):
-        return stated
-    merged = TypeProto()
-    merged.CopyFrom(stated)
-    for dim, known, is_better in zip(merged.tensor_type.shape.dim, theirs, better, strict=True):
-        if is_better:
-            dim.CopyFrom(known)
-    return merged

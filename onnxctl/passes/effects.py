@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
 
-from onnxctl.model.graph import DEFAULT_DOMAINS
+from onnxctl.model.nodes import DEFAULT_DOMAINS
 
 PURE_DOMAINS = frozenset((*DEFAULT_DOMAINS, "ai.onnx.ml", "ai.onnx.preview.training", "com.microsoft"))
 """Domains whose operators are known to compute their outputs and do nothing else."""

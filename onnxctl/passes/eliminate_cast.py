@@ -5,7 +5,8 @@ All opsets in which `to` is a number (6 on). Left alone where the type of x is n
 
 from __future__ import annotations
 
-from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute
 from onnxctl.passes.base import Context, bypass, standard_nodes
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from onnx import NodeProto
 
-from onnxctl.model.graph import DEFAULT_DOMAINS, Graph
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.passes.base import Context, is_shadowed
 from onnxctl.passes.effects import function_key, is_random, is_unknown
 

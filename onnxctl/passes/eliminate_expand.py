@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from onnx import NodeProto
 
 from onnxctl.model.dimensions import Dimension
-from onnxctl.model.graph import Graph, is_standard
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import is_standard
 from onnxctl.passes.base import Context, bypass, define_constant, freed_bytes, standard_nodes
 from onnxctl.passes.uniform import uniform_value
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute
 from onnxctl.passes.base import Context, bypass, standard_nodes
 from onnxctl.passes.semantics import add_integers, normalized, stated_axes
 

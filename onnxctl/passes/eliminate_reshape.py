@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute
 from onnxctl.passes.base import Context, bypass, same_type, standard_nodes
 
 

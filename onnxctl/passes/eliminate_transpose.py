@@ -5,7 +5,8 @@ Without perm the axes are reversed, which moves nothing where x has at most one.
 
 from __future__ import annotations
 
-from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute
 from onnxctl.passes.base import Context, bypass, standard_nodes
 
 

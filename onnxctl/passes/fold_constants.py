@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from onnxctl.model.graph import DEFAULT_DOMAINS, Graph
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.tensors import Tensor
 from onnxctl.passes import sizes
 from onnxctl.passes.base import Context, constant_bytes, define_constant, in_function, takes_initializers

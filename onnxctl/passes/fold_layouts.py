@@ -13,7 +13,8 @@ import math
 import numpy as np
 from onnx import NodeProto, TensorProto
 
-from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute
 from onnxctl.model.tensors import Tensor
 from onnxctl.passes.base import Context, replace_by_constant, standard_nodes, takes_initializers
 

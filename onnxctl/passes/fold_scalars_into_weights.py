@@ -20,7 +20,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from onnx import NodeProto
 
-from onnxctl.model.graph import DEFAULT_DOMAINS, Graph, attribute
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import DEFAULT_DOMAINS, attribute
 from onnxctl.model.tensors import Array
 from onnxctl.passes.base import Context, bypass, input_name, standard_nodes
 from onnxctl.passes.pattern import keeps_rank

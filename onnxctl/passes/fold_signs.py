@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute
 from onnxctl.passes.base import Context, standard_nodes
 from onnxctl.passes.pattern import maker, operands
 from onnxctl.passes.weights import FLOAT_TYPES, put_weight

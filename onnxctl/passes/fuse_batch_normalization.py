@@ -14,7 +14,8 @@ from __future__ import annotations
 import numpy as np
 from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute
 from onnxctl.model.tensors import Array
 from onnxctl.passes.base import Context, bypass, standard_nodes
 from onnxctl.passes.linear import LINEAR_OPERATORS, linear_of, take_in

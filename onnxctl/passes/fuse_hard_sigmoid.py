@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute
 from onnxctl.passes.base import Context, input_name, standard_nodes
 from onnxctl.passes.pattern import FLOAT_AND_HALF, fuse, is_close, is_private, keeps_rank, maker, product_of
 from onnxctl.passes.semantics import scalar

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from onnx import AttributeProto, NodeProto
 
-from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute
 from onnxctl.passes.base import Context, standard_nodes
 from onnxctl.passes.pattern import FLOATS, fuse, is_private, maker, operands
 from onnxctl.passes.semantics import permutation_of

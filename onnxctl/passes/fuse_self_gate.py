@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute
 from onnxctl.passes.base import Context, standard_nodes
 from onnxctl.passes.pattern import FLOAT_AND_HALF, fuse, is_close, maker, operands
 

@@ -11,7 +11,8 @@ from collections import Counter
 
 from onnx import FunctionProto, NodeProto
 
-from onnxctl.model.graph import DEFAULT_DOMAINS, Graph
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.passes.base import Context
 from onnxctl.passes.effects import function_key, nodes_within
 from onnxctl.passes.transplant import transplant

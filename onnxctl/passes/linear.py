@@ -18,7 +18,8 @@ import numpy as np
 import onnx
 from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, attribute, is_standard
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute, is_standard
 from onnxctl.model.tensors import Array, Tensor
 from onnxctl.passes.base import Context, input_name
 from onnxctl.passes.semantics import rank_of

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from onnx import TensorProto
 
-from onnxctl.model.graph import Graph, attribute, is_standard
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute, is_standard
 from onnxctl.passes.base import Context, bypass, standard_nodes
 
 _INTEGER_BITS: dict[int, int] = {

@@ -18,7 +18,8 @@ import numpy as np
 import onnx
 from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, is_standard
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import is_standard
 from onnxctl.model.tensors import Array
 from onnxctl.passes.base import Context, bypass, define_constant, input_name, standard_nodes
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, attribute, is_standard
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute, is_standard
 from onnxctl.passes.base import Context, is_shadowed, standard_nodes
 from onnxctl.passes.semantics import split_sizes
 

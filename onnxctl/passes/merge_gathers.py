@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from onnxctl.model.graph import Graph, attribute, is_standard
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute, is_standard
 from onnxctl.passes.base import Context, define_constant, standard_nodes
 
 _LONGEST_LIST = 1 << 16

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, is_standard
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import is_standard
 from onnxctl.passes.base import Context, bypass, standard_nodes
 from onnxctl.passes.layout import Layout, Step
 from onnxctl.passes.semantics import add_integers, permutation_of

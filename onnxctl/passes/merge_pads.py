@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, attribute, is_standard
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute, is_standard
 from onnxctl.passes.base import Context, input_name, standard_nodes
 from onnxctl.passes.semantics import add_integers, integers, normalized, rank_of, scalar
 

@@ -17,7 +17,8 @@ import numpy as np
 import onnx
 from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute
 from onnxctl.model.tensors import Array, Tensor
 from onnxctl.passes.base import Context, input_name, standard_nodes, takes_initializers
 from onnxctl.passes.pattern import FLOATS

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, is_standard
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import is_standard
 from onnxctl.passes.base import Context, standard_nodes
 from onnxctl.passes.semantics import add_integers, cuts_of
 

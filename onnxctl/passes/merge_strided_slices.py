@@ -14,7 +14,8 @@ from itertools import permutations, product
 from onnx import NodeProto
 
 from onnxctl.model.dimensions import Dimension
-from onnxctl.model.graph import Graph, is_standard
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import is_standard
 from onnxctl.passes.base import Context, standard_nodes
 from onnxctl.passes.semantics import add_integers, axis_of, cuts_of, reshape_target
 

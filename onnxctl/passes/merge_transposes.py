@@ -7,7 +7,8 @@ whose rank is not known.
 
 from __future__ import annotations
 
-from onnxctl.model.graph import Graph, is_standard
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import is_standard
 from onnxctl.passes.base import Context, bypass, standard_nodes
 from onnxctl.passes.semantics import composed, permutation_of
 

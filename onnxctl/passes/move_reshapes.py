@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from onnx import NodeProto
 
 from onnxctl.model.dimensions import Dimension, product
-from onnxctl.model.graph import Graph, attribute, is_standard
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute, is_standard
 from onnxctl.passes.base import Context, standard_nodes
 from onnxctl.passes.semantics import add_integers, reshape_target
 

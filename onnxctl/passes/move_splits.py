@@ -21,7 +21,8 @@ from collections.abc import Sequence
 import onnx
 from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute
 from onnxctl.passes.base import Context, input_name, standard_nodes
 from onnxctl.passes.pattern import keeps_rank
 from onnxctl.passes.semantics import add_integers, composed, integers, inverse, permutation_of, reshape_target

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, attribute, is_standard
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute, is_standard
 from onnxctl.passes.base import Context, define_constant, standard_nodes
 from onnxctl.passes.semantics import add_integers, composed, integers, inverse, normalized, permutation_of
 

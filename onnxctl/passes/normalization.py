@@ -11,7 +11,8 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto
 
-from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute
 from onnxctl.passes.base import Context
 from onnxctl.passes.pattern import is_scalar, keeps_rank, maker
 from onnxctl.passes.semantics import normalized, scalar, stated_axes

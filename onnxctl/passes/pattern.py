@@ -14,7 +14,8 @@ from typing import Any
 
 from onnx import NodeProto, TensorProto
 
-from onnxctl.model.graph import Graph, is_standard
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import is_standard
 from onnxctl.passes.base import Context, in_function
 from onnxctl.passes.semantics import rank_of, scalar
 

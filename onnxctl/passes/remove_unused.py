@@ -16,7 +16,8 @@ from __future__ import annotations
 import onnx
 from onnx import NodeProto
 
-from onnxctl.model.graph import DEFAULT_DOMAINS, Graph
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.passes.base import Context
 from onnxctl.passes.effects import function_key, is_unknown, nodes_within
 

@@ -13,7 +13,8 @@ import numpy as np
 from onnx import NodeProto
 
 from onnxctl.model.dimensions import Expression
-from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute
 from onnxctl.passes.base import define_constant, input_name
 
 _LEAST_INTEGER = -(2**63)

@@ -14,7 +14,8 @@ from collections.abc import Hashable
 from onnx import NodeProto, TensorProto
 
 from onnxctl.model.dimensions import Dimension
-from onnxctl.model.graph import Graph, is_standard
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import is_standard
 from onnxctl.passes.base import Context, bypass, freed_bytes
 
 _FIRST_OPSET_WITH_BOUNDS_ON_SHAPE = 15

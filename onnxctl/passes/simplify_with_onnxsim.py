@@ -25,8 +25,8 @@ from onnx import GraphProto, ModelProto, TensorProto, numpy_helper
 from onnxctl.child import Answer, Blob, Child, Progress
 from onnxctl.errors import ChildCrashed, CorruptModel, MissingPackage, ModelError, ResourceLimit
 from onnxctl.model import wire
-from onnxctl.model.graph import DEFAULT_DOMAINS
 from onnxctl.model.loading import Model, tensors_of_model
+from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.saving import saved_bytes
 from onnxctl.passes.effects import nodes_within, pinned_names
 from onnxctl.reports import JSON, PassOutcome, Refusal

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from onnxctl.model.graph import Graph, attribute, is_standard
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute, is_standard
 from onnxctl.model.tensors import Array
 from onnxctl.passes.base import input_name
 

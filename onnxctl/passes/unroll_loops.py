@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 from onnx import NodeProto, TensorProto
 
-from onnxctl.model.graph import Graph, is_standard
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import is_standard
 from onnxctl.passes.base import Context, define_constant, input_name, standard_nodes
 from onnxctl.passes.semantics import add_integers
 from onnxctl.passes.transplant import transplant

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from onnx import NodeProto
 
-from onnxctl.model.graph import attribute
+from onnxctl.model.nodes import attribute
 from onnxctl.runtime.sizes import (
     Dim,
     Inputs,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from onnx import NodeProto
 
-from onnxctl.model.graph import attribute
+from onnxctl.model.nodes import attribute
 from onnxctl.runtime.layout_rules import LAYOUT_RULES
 from onnxctl.runtime.sizes import Dim, Inputs, Rule, Shape, agree, broadcast, settle, shape_at, unify
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute
 from onnxctl.model.tensors import Array
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from onnxctl.model.graph import ModelGraphs, attribute
+from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import tensors_of_graph
+from onnxctl.model.nodes import attribute
 from onnxctl.model.tensors import Array
 from onnxctl.reports import OutputComparison
 

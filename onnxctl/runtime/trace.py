@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from onnx import NodeProto
 
-from onnxctl.model.graph import DEFAULT_DOMAINS, Graph, ModelGraphs
+from onnxctl.model.graph import Graph, ModelGraphs
+from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.runtime import shape_rules
 from onnxctl.runtime.sizes import Dim, Origin, Shape, Size, Value, settle, unify
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from onnxctl.model.graph import attribute
+from onnxctl.model.nodes import attribute
 from onnxctl.runtime.sizes import Shape, Size, Value
 from onnxctl.runtime.trace import Use
 

@@ -11,8 +11,9 @@ import pytest
 from onnx import ModelProto, NodeProto, parser
 
 from onnxctl.errors import InvalidModel
-from onnxctl.model.graph import Graph, ModelGraphs, attribute
+from onnxctl.model.graph import Graph, ModelGraphs
 from onnxctl.model.loading import open_model
+from onnxctl.model.nodes import attribute
 from tests.conftest import sample_paths, shared_paths
 
 HEADER = '<ir_version: 10, opset_import: ["" : 18, "custom": 1]>\n'

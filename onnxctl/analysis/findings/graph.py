@@ -10,7 +10,8 @@ from onnxctl.analysis.findings.sightings import counted, place_of
 from onnxctl.analysis.functions import function_key, in_words
 from onnxctl.analysis.scopes import as_text
 from onnxctl.analysis.weights import weights_of
-from onnxctl.model.graph import DEFAULT_DOMAINS, Graph, ModelGraphs, is_standard
+from onnxctl.model.graph import Graph, ModelGraphs
+from onnxctl.model.nodes import DEFAULT_DOMAINS, is_standard
 from onnxctl.reports import Finding
 
 LARGE_CONSTANT_BYTES = 1 << 20

@@ -8,7 +8,8 @@ from onnx import NodeProto
 
 from onnxctl.analysis.findings.sightings import counted
 from onnxctl.analysis.scopes import as_text
-from onnxctl.model.graph import Graph, ModelGraphs, attribute, is_standard
+from onnxctl.model.graph import Graph, ModelGraphs
+from onnxctl.model.nodes import attribute, is_standard
 from onnxctl.reports import Finding
 
 _TRAINING_DOMAINS = frozenset({"ai.onnx.training", "ai.onnx.preview.training"})

@@ -9,7 +9,8 @@ from onnx import NodeProto, TensorProto
 from onnxctl.analysis.cost.catalogue import MOVES
 from onnxctl.analysis.findings.sightings import counted, place_of
 from onnxctl.analysis.scopes import as_text
-from onnxctl.model.graph import DEFAULT_DOMAINS, Graph, ModelGraphs, attribute, is_standard
+from onnxctl.model.graph import Graph, ModelGraphs
+from onnxctl.model.nodes import DEFAULT_DOMAINS, attribute, is_standard
 from onnxctl.model.propagation import Assumption, Propagation, ScopeFacts
 from onnxctl.reports import Finding
 

@@ -1,0 +1,49 @@
+"""Types as the model states them and as inference finds them."""
+
+from __future__ import annotations
+
+from onnx import TensorShapeProto, TypeProto
+
+
+def dimension(dim: TensorShapeProto.Dimension) -> int | str | None:
+    """A size, a symbol's name, or None where nothing is said (or -1, as old exporters do)."""
+    if dim.HasField("dim_value"):
+        return int(dim.dim_value) if dim.dim_value >= 0 else None
+    return str(dim.dim_param) if dim.dim_param else None
+
+
+def has_shape(kind: TypeProto) -> bool:
+    """Whether the type says all it can say of a shape: at least the rank, where it is a tensor's."""
+    return not kind.HasField("tensor_type") or kind.tensor_type.HasField("shape")
+
+
+_UNKNOWN_SYMBOL = "unk__"
+"""How shape inference names the sizes that it does not know."""
+
+
+def sharper(stated: TypeProto, inferred: TypeProto | None) -> TypeProto:
+    """The stated type with what inference knows: sizes, and symbols of the model's inputs, which say more.
+
+    Where they contradict each other inference is right: it starts from the inputs.
+    """
+    if inferred is None or not stated.HasField("tensor_type") or not inferred.HasField("tensor_type"):
+        return stated
+    mine, theirs = stated.tensor_type.shape.dim, inferred.tensor_type.shape.dim
+    if not inferred.tensor_type.HasField("shape"):
+        return stated
+    if len(mine) != len(theirs):
+        return inferred
+    better = [
+        known.HasField("dim_value")
+        or (known.HasField("dim_param") and not known.dim_param.startswith(_UNKNOWN_SYMBOL))
+        or (known.HasField("dim_param") and not dim.WhichOneof("value"))
+        for dim, known in zip(mine, theirs, strict=True)
+    ]
+    if not any(better):
+        return stated
+    merged = TypeProto()
+    merged.CopyFrom(stated)
+    for dim, known, is_better in zip(merged.tensor_type.shape.dim, theirs, better, strict=True):
+        if is_better:
+            dim.CopyFrom(known)
+    return merged
