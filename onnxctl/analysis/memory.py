@@ -25,8 +25,10 @@ from dataclasses import dataclass, field
 
 from onnx import NodeProto, TensorProto
 
+from onnxctl.analysis.scopes import as_text, node_label
 from onnxctl.model.dimensions import Dimension, symbols
-from onnxctl.model.graph import DEFAULT_DOMAINS, Graph
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.propagation import Fact, Propagation, ScopeFacts, Shape
 from onnxctl.model.tensors import DTYPES
 from onnxctl.reports import LiveTensor, MemoryReport
@@ -61,7 +63,7 @@ def count_memory(found: Propagation, dims: Mapping[str, int], *, stated: Propaga
         dims=tuple(dims.items()),
         peak_bytes=peak.held_bytes if known else None,
         peak_node=peak.label if known else "",
-        live=tuple(LiveTensor(name=name, byte_count=size) for name, size in peak.largest()) if known else (),
+        live=tuple(LiveTensor(name=as_text(name), byte_count=size) for name, size in peak.largest()) if known else (),
         input_bytes=_sum(found.top, [name for name in graph.inputs if name not in graph.initializers]),
         output_bytes=_sum(found.top, graph.outputs),
         symbols=tuple(sorted(simulation.unknown)),
@@ -195,11 +197,17 @@ class _Simulation:
 
     def __init__(self, knowledge: _Knowledge) -> None:
         self.knowledge = knowledge
+        self._peaks: dict[int, _Peak] = {}
         self.unknown: set[str] = set()
         self.shapeless = 0
 
     def run(self, scope: ScopeFacts, path: str) -> _Peak:
-        """The peak of one scope and those inside it, outer scopes not included."""
+        """The peak of one scope and those inside it, outer scopes not included; each scope is looked at once."""
+        if id(scope) not in self._peaks:
+            self._peaks[id(scope)] = self._run(scope, path)
+        return self._peaks[id(scope)]
+
+    def _run(self, scope: ScopeFacts, path: str) -> _Peak:
         order = execution_order(scope.graph)
         plan = _Plan(self, scope)
         for step, node in enumerate(order):
@@ -218,7 +226,7 @@ class _Simulation:
             most = max(own + (inner.held_bytes if inner else 0), held)
             if most > peak.held_bytes:
                 within = inner if inner is not None and most > held else None
-                peak_step, peak = step, _Peak(most, _label(scope, node, path), inner=within)
+                peak_step, peak = step, _Peak(most, node_label(path, node), inner=within)
             held -= sum(each.size for each in ending.get(step, ()))
         peak.buffers = [each for each in plan.all if each.first <= peak_step <= each.last]
         if peak.inner is not None:
@@ -227,7 +235,7 @@ class _Simulation:
 
     def _inner_peak(self, scope: ScopeFacts, node: NodeProto, path: str) -> _Peak | None:
         """The dearest of the node's subgraphs, or its function's body; None where it has none."""
-        peaks = [self.run(each, _label(scope, node, path)) for each in scope.scopes_in(node)]
+        peaks = [self.run(each, node_label(path, node)) for each in scope.scopes_in(node)]
         return max(peaks, key=lambda each: each.held_bytes, default=None)
 
     def _accumulated(self, node: NodeProto) -> Sequence[str]:
@@ -318,8 +326,3 @@ class _Plan:
 
     def _read_once(self, node: NodeProto) -> Iterable[str]:
         return dict.fromkeys(name for name in self._graph.reads(node) if name)
-
-
-def _label(scope: ScopeFacts, node: NodeProto, path: str) -> str:
-    own = node.name or f"{node.op_type}({next((name for name in node.output if name), '')})"
-    return f"{path}/{own}" if path else own

@@ -95,13 +95,23 @@ def refuse_unknown_symbols(graph: GraphProto, dims: Dims) -> None:
     """Raises UsageError where a size is given for a symbol that no input or output has, or a size below 0."""
     known = symbols(graph)
     for symbol, size in dims.items():
-        if symbol not in known:
+        if symbol not in known and symbol not in unnamed_dimensions(graph):
             raise UsageError(
                 f"the model has no symbolic dimension {symbol!r}",
                 hint=f"it has: {', '.join(known)}" if known else "all its dimensions are fixed or without a name",
             )
         if size < 0:
             raise UsageError(f"dimension {symbol!r} can't have the size {size}", hint="give a size of 0 or more")
+
+
+def unnamed_dimensions(graph: GraphProto) -> list[str]:
+    """What reports call the inputs' dimensions that have neither size nor symbol: "x.0" is the first of input x."""
+    return [
+        f"{as_text(value.name)}.{axis}"
+        for value in graph.input
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim)
+        if not dim.dim_param and not dim.HasField("dim_value")
+    ]
 
 
 def dimensions(kind: TypeProto) -> Iterator[TensorShapeProto.Dimension]:

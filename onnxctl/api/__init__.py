@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from onnxctl.api.explanation import explain as explain
     from onnxctl.api.inspection import inspect as inspect
+    from onnxctl.api.inspection import inspect_many as inspect_many
     from onnxctl.api.measurement import measure_run as measure_run
     from onnxctl.api.measurement import providers as providers
     from onnxctl.api.measurement import run as run
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _HOMES: Mapping[str, str] = {
     "explain": "explanation",
     "inspect": "inspection",
+    "inspect_many": "inspection",
     "optimize": "optimization",
     "list_passes": "optimization",
     "run": "measurement",

@@ -2,45 +2,144 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from onnxctl.commands.options import Dim, Format, Json, Model, chosen_format, parse_dims
+from onnxctl.commands.options import Format, Json, chosen_format, parse_dim_series, parse_operators
+from onnxctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from onnxctl.reports import InspectManyReport, ModelSummary
 
 EXAMPLES = """
 onnxctl inspect model.onnx
-onnxctl inspect model.onnx --dim batch=1 --nodes
+onnxctl inspect model.onnx --cost --memory --dim batch=1
+onnxctl inspect model.onnx --dim seq=1:512
+onnxctl inspect model.onnx --nodes --cost --sort macs --top 20
+onnxctl inspect model.onnx --node /encoder/layer.0/MatMul
+onnxctl inspect a.onnx b.onnx --cost
 onnxctl inspect model.onnx --json | jq '.data.inputs'
 curl -s https://example.org/model.onnx | onnxctl inspect -
 """
 
+_WHAT, _WHICH = "What to tell", "Which rows"
+
+SortName = Literal["macs", "flops", "bytes", "params", "name", "order"]
+
 
 def command(
-    model: Model,
-    nodes: Annotated[bool, typer.Option("--nodes", help="List every node.", rich_help_panel="Detail")] = False,
-    weights: Annotated[
-        bool, typer.Option("--weights", help="List every stored tensor.", rich_help_panel="Detail")
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="The model file; - reads it from standard input.")
+    ],
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Count MACs, FLOPs and bytes, by operator.", rich_help_panel=_WHAT)
     ] = False,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="The peak of activation memory, and where.", rich_help_panel=_WHAT)
+    ] = False,
+    weights: Annotated[
+        bool, typer.Option("--weights", help="Read the weights: range, zeros, NaN, copies.", rich_help_panel=_WHAT)
+    ] = False,
+    values: Annotated[
+        bool,
+        typer.Option("--values/--no-values", help="With --weights: read them, or only list.", rich_help_panel=_WHAT),
+    ] = True,
+    nodes: Annotated[
+        bool, typer.Option("--nodes", help="List the nodes; with --cost, what each costs.", rich_help_panel=_WHAT)
+    ] = False,
+    node: Annotated[
+        str | None,
+        typer.Option(
+            "--node", metavar="NAME", help="Look at one node, by its name or an output's.", rich_help_panel=_WHAT
+        ),
+    ] = None,
+    tree: Annotated[
+        bool, typer.Option("--tree", help="Show modules, subgraphs and functions.", rich_help_panel=_WHAT)
+    ] = False,
+    depth: Annotated[
+        int, typer.Option("--depth", metavar="N", min=1, help="With --tree: of modules.", rich_help_panel=_WHAT)
+    ] = 2,
     text: Annotated[
         bool,
         typer.Option(
             "--text",
             help="Show the graph itself, in ONNX's text syntax; large weights are left out.",
-            rich_help_panel="Detail",
+            rich_help_panel=_WHAT,
         ),
     ] = False,
-    dim: Dim = None,
+    dim: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dim",
+            metavar="NAME=SIZE",
+            help="Give a symbolic dimension a size, or a series of sizes (1:512, 8:64:8 or 1,8,32); may be repeated.",
+        ),
+    ] = None,
+    operator: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--op", metavar="OPERATOR", help="Only this operator (Conv, domain:Op); repeatable.", rich_help_panel=_WHICH
+        ),
+    ] = None,
+    match: Annotated[
+        str | None,
+        typer.Option(
+            "--match", metavar="REGEX", help="Only names that match, of nodes or values.", rich_help_panel=_WHICH
+        ),
+    ] = None,
+    sort: Annotated[
+        SortName | None,
+        typer.Option(
+            "--sort", metavar="KEY", help="By macs, flops, bytes, params, name or order.", rich_help_panel=_WHICH
+        ),
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option("--top", metavar="N", min=1, help="The first N rows.", rich_help_panel=_WHICH)
+    ] = None,
     format: Format = "text",
     json: Json = False,
 ) -> None:
-    """Show what is in a model: interface, operators, weights.
+    """Show what is in a model: interface, operators, weights, cost.
 
-    Weights are never read: a model of many gigabytes takes no longer than its graph, and the summary also works where
-    weight files are missing.
+    Weights are read for --weights only: otherwise a model of many gigabytes takes no longer than its graph, and all
+    but the statistics also work where weight files are missing. Several models are shown side by side.
     """
-    dims = parse_dims(dim)
+    dims, sweep = parse_dim_series(dim)
+    operators = parse_operators(operator)
+    chosen = bool(operators) or any(each is not None for each in (match, sort, top))
+    if chosen and not (weights or cost):
+        nodes = True
+    if nodes and sort in ("macs", "flops", "bytes"):
+        cost = True
     from onnxctl import api
     from onnxctl.commands.output import show_report
+    from onnxctl.render.progress import StatusLine
 
-    show_report(api.inspect(model, nodes=nodes, weights=weights, text=text, dims=dims), chosen_format(format, json))
+    report: ModelSummary | InspectManyReport
+    with StatusLine() as status:
+        if len(models) > 1:
+            if nodes or weights or tree or text or node is not None or sweep or chosen:
+                raise UsageError("several models are compared by their figures", hint="name one model for its details")
+            report = api.inspect_many(models, cost=cost, memory=memory, dims=dims, progress=status.tell)
+        else:
+            report = api.inspect(
+                models[0],
+                nodes=nodes,
+                weights=weights,
+                values=weights and values,
+                text=text,
+                cost=cost,
+                memory=memory,
+                tree=tree,
+                depth=depth,
+                node=node,
+                dims=dims,
+                sweep=sweep,
+                operators=operators,
+                match=match,
+                sort=sort,
+                top=top,
+                progress=status.tell,
+            )
+    show_report(report, chosen_format(format, json))

@@ -38,7 +38,9 @@ Timeout = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the generated inputs.", min=0)]
 _DIM = re.compile(r"(?P<name>.*\S)\s*=\s*(?P<size>[0-9]+)\s*", re.DOTALL)
+_DIM_SERIES = re.compile(r"(?P<name>.*\S)\s*=\s*(?P<sizes>[0-9]+(,[0-9]+)+|[0-9]+:[0-9]+(:[0-9]+)?)\s*", re.DOTALL)
 _LARGEST_SIZE = 2**63 - 1
+_LONGEST_SERIES = 100
 
 
 def chosen_format(format: FormatName, json: bool) -> FormatName:
@@ -57,6 +59,72 @@ def parse_dims(values: Sequence[str] | None) -> dict[str, int]:
         if sizes.setdefault(name, size) != size:
             raise UsageError(f"--dim {name}: given twice, as {sizes[name]} and as {size}", hint="give it once")
     return sizes
+
+
+def parse_dim_series(values: Sequence[str] | None) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
+    """The sizes given by `--dim`, and the series: NAME=1,8,32, NAME=8:64:8 (the end included) or NAME=1:512.
+
+    Without a step a range is doubled through where it is wide, else taken in about ten equal steps. Raises UsageError
+    as `parse_dims` does, and for a series of more than 100 sizes.
+    """
+    single: list[str] = []
+    series: dict[str, tuple[int, ...]] = {}
+    for value in values or ():
+        found = _DIM_SERIES.fullmatch(value)
+        if found is None:
+            single.append(value)
+            continue
+        name = found["name"].strip()
+        if name in series:
+            raise UsageError(f"--dim {name}: given twice", hint="give it once")
+        series[name] = _sizes(value, found["sizes"])
+    dims = parse_dims(single)
+    if doubled := dims.keys() & series.keys():
+        raise UsageError(f"--dim {min(doubled)}: given twice", hint="give it once")
+    return dims, series
+
+
+def _sizes(value: str, text: str) -> tuple[int, ...]:
+    if "," in text:
+        sizes = [int(each) for each in text.split(",")]
+    else:
+        start, stop, *step = (int(each) for each in text.split(":"))
+        if stop < start or step == [0]:
+            raise UsageError(f"--dim {value}: no range", hint="write it like --dim seq=1:512 or --dim seq=64:512:64")
+        sizes = list(range(start, stop + 1, step[0])) if step else _spread(start, stop)
+    if len(sizes) > _LONGEST_SERIES or max(sizes) > _LARGEST_SIZE:
+        hint = f"give at most {_LONGEST_SERIES} sizes, or a range with a larger step"
+        raise UsageError(f"--dim {value}: too many or too large", hint=hint)
+    return tuple(dict.fromkeys(sizes))
+
+
+def _spread(start: int, stop: int) -> list[int]:
+    """Sizes from start to stop, both included: doubling, or in about ten equal steps."""
+    if start and stop >= 8 * start:
+        return [start << power for power in range((stop // start).bit_length()) if start << power < stop] + [stop]
+    step = max((stop - start) // 10, 1)
+    return [*range(start, stop, step), stop]
+
+
+def parse_operators(values: Sequence[str] | None) -> tuple[tuple[str | None, str], ...]:
+    """The operators named: "Conv" of any domain, "com.microsoft:Gelu" (or "com.microsoft.Gelu") of this one."""
+    named = []
+    for value in values or ():
+        domain, separator, op_type = value.rpartition(":" if ":" in value else ".")
+        named.append((domain or "ai.onnx" if separator else None, op_type))
+    return tuple(named)
+
+
+def parse_pairs(option: str, values: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
+    """What an option gives as NAME=VALUE, in order. Raises UsageError for another syntax, or a name given twice."""
+    pairs: dict[str, str] = {}
+    for value in values or ():
+        name, separator, text = value.partition("=")
+        if not separator or not name.strip() or not text:
+            raise UsageError(f"{option} {value}: not NAME=VALUE")
+        if pairs.setdefault(name.strip(), text) != text:
+            raise UsageError(f"{option} {name}: given twice", hint="give it once")
+    return tuple(pairs.items())
 
 
 def parse_names(value: str | None) -> tuple[str, ...] | None:

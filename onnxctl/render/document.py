@@ -46,7 +46,7 @@ class Column:
     """A column of a table.
 
     overflow says what happens where the terminal is too narrow: "keep" the width, "cut" the middle out, or "wrap".
-    code marks names and types, which Markdown sets as code.
+    code marks names and types, which Markdown sets as code. drawn marks bars and curves, which Markdown leaves out.
     """
 
     title: str = ""
@@ -54,6 +54,7 @@ class Column:
     overflow: Literal["keep", "cut", "wrap"] = "keep"
     style: Style = "plain"
     code: bool = False
+    drawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,12 +69,14 @@ def _draw(block: Block) -> str:
 
 
 def _draw_table(table: Table) -> str:
-    titles = [_prose(column.title) for column in table.columns]
-    rules = ["---:" if column.align == "right" else "---" for column in table.columns]
+    columns = [column for column in table.columns if not column.drawn]
+    titles = [_prose(column.title) for column in columns]
+    rules = ["---:" if column.align == "right" else "---" for column in columns]
     rows = [
         [
             _code(_text(cell)) if column.code else _prose(_text(cell))
             for cell, column in zip(row, table.columns, strict=True)
+            if not column.drawn
         ]
         for row in table.rows
     ]

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onnxctl.render.document import Block, Cell, Column, Document, Findings, Heading, Paragraph, Style, Styled, Table
-from onnxctl.render.summary import operator_name
-from onnxctl.render.units import count_of, format_bytes, format_change, format_count, format_duration, format_number
+from onnxctl.render.units import (
+    count_of,
+    format_bytes,
+    format_change,
+    format_count,
+    format_duration,
+    format_number,
+    operator_name,
+)
 from onnxctl.reports import ModelFigures, OptimizeReport, OutputComparison, Refusal, Verification
 
 _MOST_OPERATORS = 10

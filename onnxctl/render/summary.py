@@ -17,27 +17,34 @@ from onnxctl.render.document import (
     Findings,
     Heading,
     Histogram,
-    Paragraph,
     Styled,
     Table,
 )
-from onnxctl.render.units import count_of, format_bytes, format_count
+from onnxctl.render.units import count_of, format_bytes, format_count, operator_name
 
 if TYPE_CHECKING:
-    from onnxctl.reports import DtypeParameters, FileInfo, FunctionInfo, ModelSummary, NodeInfo, TensorSpec, WeightInfo
+    from onnxctl.reports import DtypeParameters, FileInfo, FunctionInfo, ModelSummary, TensorSpec
 
 _ALIKE = 4
 """So many neighbouring inputs or outputs of one type are shown as the first, a count, and the last."""
 
 _LONGEST_VALUE = 140
+_MORE = "more: --cost --memory --weights --nodes --tree --text, --node NAME, --dim NAME=SIZE, --json"
 
 
 def summary_document(report: ModelSummary) -> Document:
-    """The summary of a model laid out."""
-    if report.text is not None and report.nodes is None and report.weights is None:
+    """The first screen, or in its place what was asked for."""
+    if report.text is not None and not _sections(report):
         return Document((Code(report.text),))
-    blocks: list[Block] = [Heading(report.path, format_bytes(report.total_bytes), level=1), Facts(_facts(report))]
-    blocks += _files(report.files)
+    title = Heading(report.path, format_bytes(report.total_bytes), level=1)
+    asked = _sections(report)
+    if asked:
+        return Document((title, *asked))
+    return Document((title, *_first_screen(report)), more=_MORE)
+
+
+def _first_screen(report: ModelSummary) -> list[Block]:
+    blocks: list[Block] = [Facts(_facts(report)), *_files(report.files)]
     if report.inputs or report.outputs:
         blocks.append(_interface(report.inputs, report.outputs))
     if len(report.parameters) > 1:
@@ -48,21 +55,37 @@ def summary_document(report: ModelSummary) -> Document:
     blocks += _functions(report.functions)
     if report.metadata:
         blocks += [Heading("Metadata"), Facts(tuple((key, _shortened(value)) for key, value in report.metadata))]
-    if report.nodes is not None:
-        blocks += [Heading("All nodes"), _nodes(report.nodes)]
-    if report.weights is not None:
-        blocks += [Heading("Stored tensors"), _weights(report.weights)]
-    if report.text is not None:
-        blocks += [Heading("Text"), Code(report.text)]
     if report.findings:
         blocks += [Heading("Findings"), Findings(report.findings)]
-    asked = report.nodes is not None or report.weights is not None or report.text is not None
-    return Document(tuple(blocks), more="" if asked else "more: --nodes, --weights, --text, --json; --dim NAME=SIZE")
+    return blocks
 
 
-def operator_name(domain: str, op_type: str) -> str:
-    """An operator as ONNX's text syntax names it: the domain is left out where it is the standard one."""
-    return op_type if domain in ("", "ai.onnx") else f"{domain}.{op_type}"
+def _sections(report: ModelSummary) -> list[Block]:
+    """What was asked for beyond the first screen; each module is loaded where it is needed."""
+    blocks: list[Block] = []
+    if report.cost is not None or report.memory is not None or report.sweep is not None:
+        from onnxctl.render.cost import cost_blocks, memory_blocks, sweep_blocks
+
+        if report.cost is not None:
+            blocks += cost_blocks(report.cost, report.parameter_count, len(report.operators))
+        if report.memory is not None:
+            blocks += memory_blocks(report.memory)
+        if report.sweep is not None:
+            blocks += sweep_blocks(report.sweep)
+    if any(each is not None for each in (report.nodes, report.weights, report.tree, report.node)):
+        from onnxctl.render.details import node_blocks, node_detail_blocks, tree_blocks, weight_blocks
+
+        if report.node is not None:
+            blocks += node_detail_blocks(report.node)
+        if report.tree is not None:
+            blocks += tree_blocks(report.tree)
+        if report.nodes is not None and report.cost is None:
+            blocks += node_blocks(report.nodes, report.node_count)
+        if report.weights is not None:
+            blocks += weight_blocks(report.weights, sum(each.tensor_count for each in report.parameters))
+    if blocks and report.text is not None:
+        blocks += [Heading("Text"), Code(report.text)]
+    return blocks
 
 
 def _interface(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> Table:
@@ -182,50 +205,3 @@ def _functions(functions: Sequence[FunctionInfo]) -> list[Block]:
         for each in functions
     )
     return [Heading("Functions"), Table(columns, rows)]
-
-
-def _nodes(nodes: Sequence[NodeInfo]) -> Block:
-    scoped = any(node.scope for node in nodes)
-    columns = (
-        *((Column(title="scope", overflow="cut", style="dim", code=True),) if scoped else ()),
-        Column(title="operator", style="accent", code=True),
-        Column(title="name", overflow="cut", code=True),
-        Column(title="inputs", overflow="cut", code=True),
-        Column(title="outputs", overflow="cut", code=True),
-        Column(title="attributes", overflow="cut", style="dim", code=True),
-    )
-    rows = tuple(
-        (
-            *((node.scope,) if scoped else ()),
-            operator_name(node.domain, node.op_type),
-            node.name,
-            ", ".join(node.inputs),
-            ", ".join(node.outputs),
-            ", ".join(f"{name}={value}" for name, value in node.attributes),
-        )
-        for node in nodes
-    )
-    return Table(columns, rows) if rows else Paragraph("none")
-
-
-def _weights(weights: Sequence[WeightInfo]) -> Block:
-    columns = (
-        Column(title="name", overflow="cut", code=True),
-        Column(title="type", overflow="cut", code=True),
-        Column(title="elements", align="right"),
-        Column(title="bytes", align="right"),
-        Column(title="kind", style="dim"),
-        Column(title="stored in", overflow="cut", style="dim"),
-    )
-    rows = tuple(
-        (
-            f"{weight.scope}/{weight.name}" if weight.scope else weight.name,
-            f"{weight.dtype}[{', '.join(map(str, weight.shape))}]",
-            format_count(weight.element_count),
-            format_bytes(weight.byte_count),
-            weight.source,
-            weight.storage,
-        )
-        for weight in weights
-    )
-    return Table(columns, rows) if rows else Paragraph("none")

@@ -34,7 +34,16 @@ if TYPE_CHECKING:
 
 _CODES: dict[Style, str] = {"strong": "1", "dim": "2", "accent": "36", "good": "32", "warning": "33", "bad": "31"}
 _SEVERITIES: dict[str, Style] = {"info": "dim", "warning": "warning", "error": "bad"}
-_ASCII = {"…": "...", "·": "-", "µ": "u", "±": "+-", "→": "->", "█": "#", "≤": "<="}
+_ASCII = {
+    "…": "...",
+    "·": "-",
+    "µ": "u",
+    "±": "+-",
+    "→": "->",
+    "█": "#",
+    "≤": "<=",
+    **dict(zip("▁▂▃▄▅▆▇", ".:-=+*%", strict=True)),
+}
 _ASCII_TABLE = str.maketrans(_ASCII)
 _GAP = 2
 _INDENT = 2

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from onnxctl.reports import Quantity
+
+_UNITS = ("", "k", "M", "G", "T", "P", "E")
 _NANOSECONDS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"))
 
 
@@ -16,7 +21,25 @@ def format_count(count: int) -> str:
     """A count: 9,408 in full up to six digits, then 12.3 M."""
     if abs(count) < 1_000_000:
         return f"{count:,}"
-    return _scaled(count, ("", "k", "M", "G", "T", "P"))
+    return _scaled(count, _UNITS)
+
+
+def format_quantity(quantity: Quantity | None, unit: str = "", longest: int = 4) -> str:
+    """An amount: a number ("4.09 G") where it is one, else its largest terms ("84.9M*batch*seq + 18.4k*batch")."""
+    if quantity is None:
+        return "?"
+    if quantity.value is not None:
+        return format_bytes(quantity.value) if unit else format_count(quantity.value)
+    terms = sorted(quantity.terms, key=lambda term: -abs(term[0]))
+    text = ""
+    for coefficient, factors in terms[:longest]:
+        number = _scaled(abs(coefficient), _UNITS).replace(" ", "") + unit
+        amount = (
+            factors if factors and abs(coefficient) == 1 and not unit else "*".join(filter(None, (number, factors)))
+        )
+        sign = "-" if coefficient < 0 else "+"
+        text += f" {sign} {amount}" if text else amount if coefficient > 0 else f"-{amount}"
+    return text + (" + …" if len(terms) > longest else "")
 
 
 def format_duration(nanoseconds: float) -> str:
@@ -61,6 +84,11 @@ def format_number(value: float | None) -> str:
 def count_of(count: int, singular: str, plural: str = "") -> str:
     """A count with its noun: 1 run, 3 runs."""
     return f"{format_count(count)} {singular if count == 1 else plural or singular + 's'}"
+
+
+def operator_name(domain: str, op_type: str) -> str:
+    """An operator as ONNX's text syntax names it: the domain is left out where it is the standard one."""
+    return op_type if domain in ("", "ai.onnx") else f"{domain}.{op_type}"
 
 
 def _scaled(count: float, units: tuple[str, ...]) -> str:

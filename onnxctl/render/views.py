@@ -17,6 +17,10 @@ def document_of(report: Report) -> Document:
             from onnxctl.render.summary import summary_document
 
             return summary_document(report)
+        case "inspect_many":
+            from onnxctl.render.comparison import comparison_document
+
+            return comparison_document(report)
         case "optimize":
             from onnxctl.render.optimization import optimization_document
 

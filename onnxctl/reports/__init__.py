@@ -36,8 +36,9 @@ JSON = Any
 _NAMES: Mapping[str, str] = {
     "shared": "Severity Dim Finding TensorSpec OperatorCount ErrorReport",
     "summary": "FileInfo DtypeParameters FunctionInfo ModelSummary",
-    "details": "NodeInfo WeightStatistics WeightInfo",
-    "cost": "Quantity NodeCost OperatorCost UncountedOperator CostReport LiveTensor MemoryReport",
+    "details": """Role SortKey InspectConfig NodeInfo WeightStatistics WeightInfo ScopeInfo ValueInfo NodeDetail
+        InspectManyReport""",
+    "cost": "Quantity NodeCost OperatorCost UncountedOperator CostReport LiveTensor MemoryReport SweepPoint",
     "optimization": "OptimizeConfig Refusal PassOutcome OutputComparison Verification ModelFigures OptimizeReport",
     "measurement": """GraphOptimization ProviderOption RunConfig LatencyStatistics RankedElement ValueSummary
         Environment NodePlacement NodeOnCpu DataSetCheck DevicePhases Verdict Ratio BaselineComparison Assertion

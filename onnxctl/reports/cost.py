@@ -41,6 +41,7 @@ class OperatorCost:
     flops: Quantity
     read_bytes: Quantity
     written_bytes: Quantity
+    parameter_count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class CostReport:
 
     arithmetic_intensity is FLOPs per byte read or written. symbols are those the polynomials still hold; contradictions
     are dimensions that had to be equal and are not. complete is False where the model is too large to walk whole.
+    nodes are None where nobody asked for them.
     """
 
     dims: tuple[tuple[str, int], ...]
@@ -68,8 +70,9 @@ class CostReport:
     read_bytes: Quantity
     written_bytes: Quantity
     arithmetic_intensity: float | None
+    node_count: int
     operators: tuple[OperatorCost, ...]
-    nodes: tuple[NodeCost, ...]
+    nodes: tuple[NodeCost, ...] | None
     uncounted: tuple[UncountedOperator, ...]
     contradictions: tuple[str, ...]
     complete: bool
@@ -98,3 +101,16 @@ class MemoryReport:
     output_bytes: int | None
     symbols: tuple[str, ...]
     unknown_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepPoint:
+    """Cost and peak memory for one choice of sizes; None where that choice leaves something unknown."""
+
+    dims: tuple[tuple[str, int], ...]
+    macs: int | None
+    flops: int | None
+    read_bytes: int | None
+    written_bytes: int | None
+    peak_bytes: int | None
+    contradictions: tuple[str, ...] = ()

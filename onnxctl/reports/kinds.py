@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import get_args
 
 from onnxctl.reports.explanation import ExplainReport
+from onnxctl.reports.details import InspectManyReport
 from onnxctl.reports.measurement import RunReport
 from onnxctl.reports.optimization import OptimizeReport
 from onnxctl.reports.providers import ProvidersReport
 from onnxctl.reports.shared import ErrorReport
 from onnxctl.reports.summary import ModelSummary
 
-Report = ModelSummary | OptimizeReport | RunReport | ProvidersReport | ExplainReport | ErrorReport
+Report = ModelSummary | InspectManyReport | OptimizeReport | RunReport | ProvidersReport | ExplainReport | ErrorReport
 
 KINDS: Mapping[type, str] = {each: each.kind for each in get_args(Report)}
 """Each report's `kind` in the JSON envelope."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from onnxctl.reports.details import NodeInfo, WeightInfo
+    from onnxctl.reports.cost import CostReport, MemoryReport, SweepPoint
+    from onnxctl.reports.details import NodeDetail, NodeInfo, ScopeInfo, WeightInfo
     from onnxctl.reports.shared import Finding, OperatorCount, TensorSpec
 
 
@@ -74,3 +75,8 @@ class ModelSummary:
     nodes: tuple[NodeInfo, ...] | None = None
     weights: tuple[WeightInfo, ...] | None = None
     text: str | None = None
+    cost: CostReport | None = None
+    memory: MemoryReport | None = None
+    sweep: tuple[SweepPoint, ...] | None = None
+    tree: tuple[ScopeInfo, ...] | None = None
+    node: NodeDetail | None = None

@@ -30,7 +30,7 @@ def test_standard_input_is_the_same_model() -> None:
 def test_lists_are_made_on_demand() -> None:
     done = onnxctl("inspect", os.fspath(LINEAR), "--nodes", "--weights")
     text = done.stdout.decode()
-    assert "All nodes" in text
+    assert "Nodes  2 nodes" in text
     assert "X, coefficients" in text
     assert "float32[3, 1]" in text
     bare = strict_json(onnxctl("inspect", os.fspath(LINEAR), "--json").stdout)["data"]

@@ -14,7 +14,18 @@ from tests.render.filling import filled
 def summary() -> ModelSummary:
     whole = filled(ModelSummary, "name")
     assert isinstance(whole, ModelSummary)
-    return dataclasses.replace(whole, nodes=None, weights=None, text=None, metadata=())
+    return dataclasses.replace(
+        whole,
+        nodes=None,
+        weights=None,
+        text=None,
+        cost=None,
+        memory=None,
+        sweep=None,
+        tree=None,
+        node=None,
+        metadata=(),
+    )
 
 
 def spec(name: str, kind: str) -> TensorSpec:

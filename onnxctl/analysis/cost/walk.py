@@ -1,0 +1,170 @@
+"""Every node's work and bytes, times how often it runs: loops by trips, functions expanded, If by its dearer branch.
+
+Bytes are those of a node's inputs and outputs as tensors, each counted where it is read and where it is written: what
+moves if nothing stays in a cache. Views (Reshape, Identity, ...) move nothing; Gather reads only what it picks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from onnx import NodeProto
+
+from onnxctl.analysis.cost.catalogue import VIEWS, formula_of
+from onnxctl.analysis.cost.work import Operation, UnknownShapeError, Work, product
+from onnxctl.analysis.scopes import node_label
+from onnxctl.model.dimensions import Dimension, evaluate, symbols
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import DEFAULT_DOMAINS
+from onnxctl.model.propagation import Fact, ScopeFacts
+from onnxctl.model.tensors import DTYPES
+
+_CONTROL = ("If", "Loop", "Scan", "SequenceMap")
+_PICKS = ("Gather", "GatherElements", "GatherND", "Slice", "GatherBlockQuantized")
+_TYPICAL_SIZE = 64
+"""What symbols are taken for when two polynomials are to be compared: which branch of an If is dearer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One node's cost; a None says that it can't be known."""
+
+    scope: str
+    graph: Graph
+    node: NodeProto
+    label: str
+    work: Work | None
+    read_bytes: Dimension | None
+    written_bytes: Dimension | None
+    weights: dict[tuple[int, str], int]
+    reason: str = ""
+
+
+def count_nodes(top: ScopeFacts) -> list[Row]:
+    """A row for each node that runs, outer scopes first."""
+    return _Walk(top).rows()
+
+
+class _Walk:
+    """Visits each scope once, however often it runs: functions that call each other may run a body 2^30 times."""
+
+    def __init__(self, top: ScopeFacts) -> None:
+        self._top = top
+        self._flops: dict[int, Dimension] = {}
+        self._callers_last: list[ScopeFacts] = []
+        self._operations(top)
+
+    def rows(self) -> list[Row]:
+        """The nodes of every scope, each times how often it runs, outer scopes first."""
+        times: dict[int, Dimension] = {id(self._top): 1}
+        paths: dict[int, str] = {id(self._top): ""}
+        rows = []
+        for scope in reversed(self._callers_last):
+            often, path = times.get(id(scope), 0), paths.get(id(scope), "")
+            for node in scope.graph.nodes:
+                inner = scope.scopes_in(node)
+                for each in self._run_by(node, inner):
+                    times[id(each)] = times.get(id(each), 0) + often * each.trip_count
+                    paths.setdefault(id(each), node_label(path, node))
+                if not inner and often != 0:
+                    rows.append(count_node(scope, node, path, often))
+        return rows
+
+    def _run_by(self, node: NodeProto, inner: list[ScopeFacts]) -> list[ScopeFacts]:
+        """The scopes that the node runs: all of them, but of an If the dearer branch."""
+        if node.op_type == "If" and node.domain in DEFAULT_DOMAINS and inner:
+            return [max(inner, key=lambda scope: _typical_size(scope.trip_count * self._operations(scope)))]
+        return inner
+
+    def _operations(self, scope: ScopeFacts) -> Dimension:
+        """The operations of one run of the scope, as far as they can be counted."""
+        known = self._flops.get(id(scope))
+        if known is not None:
+            return known
+        total: Dimension = 0
+        for node in scope.graph.nodes:
+            inner = scope.scopes_in(node)
+            if inner:
+                for each in inner:
+                    self._operations(each)
+                for each in self._run_by(node, inner):
+                    total = total + each.trip_count * self._operations(each)
+            else:
+                work, _ = _work(scope, node)
+                total = total + (work.flops if work is not None else 0)
+        self._flops[id(scope)] = total
+        self._callers_last.append(scope)
+        return total
+
+
+def _typical_size(amount: Dimension) -> int:
+    """The amount with every symbol at a typical size."""
+    return evaluate(amount, {each.name: _TYPICAL_SIZE for each in symbols(amount)})
+
+
+def count_node(scope: ScopeFacts, node: NodeProto, path: str, times: Dimension = 1) -> Row:
+    """What the node costs in this scope, `times` over; what runs in its subgraphs is not counted."""
+    work, reason = _work(scope, node)
+    if work is not None and times != 1:
+        work = Work(times * work.macs, times * work.others)
+    read, written = _bytes(scope, node)
+    return Row(
+        path,
+        scope.graph,
+        node,
+        node_label("", node),
+        work,
+        None if read is None else times * read,
+        None if written is None else times * written,
+        _weights(scope, node),
+        reason,
+    )
+
+
+def _work(scope: ScopeFacts, node: NodeProto) -> tuple[Work | None, str]:
+    """The node's work, or why there is none."""
+    if node.op_type in _CONTROL and node.domain in DEFAULT_DOMAINS:
+        return None, "its subgraph could not be walked"
+    formula = formula_of(node.domain, node.op_type)
+    if formula is None:
+        return None, "no formula"
+    try:
+        return formula(Operation(node, scope, scope.graph.opset(node.domain))), ""
+    except UnknownShapeError:
+        return None, "unknown shape"
+    except (ValueError, TypeError, IndexError, ZeroDivisionError, OverflowError):
+        return None, "its shapes or attributes do not fit the operator"
+
+
+def _bytes(scope: ScopeFacts, node: NodeProto) -> tuple[Dimension | None, Dimension | None]:
+    if node.op_type in VIEWS and node.domain in DEFAULT_DOMAINS:
+        return 0, 0
+    written = _total([scope.fact(name) for name in node.output if name])
+    read_from = [scope.fact(name) for name in dict.fromkeys(node.input) if name]
+    if node.op_type in _PICKS:
+        others = _total(read_from[1:])
+        return (None if written is None or others is None else written + others), written
+    return _total(read_from), written
+
+
+def _total(facts: list[Fact]) -> Dimension | None:
+    """The bytes of all these tensors; None where one is not known, or holds strings."""
+    total: Dimension = 0
+    for fact in facts:
+        dtype = DTYPES.get(fact.dtype or 0)
+        if fact.shape is None or dtype is None or not dtype.bits:
+            return None
+        bits = dtype.bits * product(fact.shape)
+        total = total + (bits + 7) // 8
+    return total
+
+
+def _weights(scope: ScopeFacts, node: NodeProto) -> dict[tuple[int, str], int]:
+    """The elements of each initializer the node reads, by the scope that has it and its name."""
+    found = {}
+    for name in node.input:
+        owner = scope.graph.scope_of(name)
+        if owner is not None and name in owner.initializers:
+            found[id(owner), name] = math.prod(owner.initializers[name].dims)
+    return found
