@@ -126,6 +126,12 @@ class Child:
             raise _rebuild(reply["error"])
         return reply["answer"], parts
 
+    def terminate(self) -> None:
+        """Ask the process to end by itself; for another thread than the one that waits for an answer, and gets none."""
+        process = self._process
+        if process is not None:
+            process.terminate()
+
     def close(self) -> None:
         """End the process, whatever it is doing."""
         if self._process is not None:

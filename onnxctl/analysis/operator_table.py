@@ -92,12 +92,13 @@ def _read_rule(words: list[str]) -> OperatorRule:
     op_type, since = words[0], int(words[1])
     if words[2] == "deprecated":
         return OperatorRule(op_type, since, 0, UNBOUNDED, 0, UNBOUNDED, (), (), (0,), {}, frozenset(), False, True)
-    counts = [UNBOUNDED if word == "*" else int(word) for word in words[2:6]]
+    least_in, most_in, least_out, most_out = (UNBOUNDED if word == "*" else int(word) for word in words[2:6])
     inputs, outputs, types = (() if word == "-" else tuple(map(int, word.split(","))) for word in words[6:9])
     pairs = [word.split("=") for word in words[9:]]
     attributes = {name: int(kind.rstrip("!")) for name, kind in pairs}
     required = frozenset(name for name, kind in pairs if kind.endswith("!"))
     has_subgraphs = not _SUBGRAPHS.isdisjoint(attributes.values())
+    counts = least_in, most_in, least_out, most_out
     return OperatorRule(
         op_type, since, *counts, inputs, outputs, types or (0,), attributes, required, has_subgraphs, False
     )

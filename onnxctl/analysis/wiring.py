@@ -195,7 +195,7 @@ class Wiring:
         elif rule.deprecated:
             self._deprecated.setdefault(rule.op_type, _Seen(node_label(path, node))).count += 1
             return None
-        if not self.functions:
+        if rule is not None and not self.functions:
             self._plain[node.domain, op_type] = rule
         return rule
 

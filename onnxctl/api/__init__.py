@@ -12,20 +12,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onnxctl.api.checking import check as check
     from onnxctl.api.explanation import explain as explain
     from onnxctl.api.inspection import inspect as inspect
     from onnxctl.api.inspection import inspect_many as inspect_many
+    from onnxctl.api.many import optimize_many as optimize_many
     from onnxctl.api.measurement import measure_run as measure_run
     from onnxctl.api.measurement import providers as providers
     from onnxctl.api.measurement import run as run
     from onnxctl.api.optimization import list_passes as list_passes
     from onnxctl.api.optimization import optimize as optimize
+    from onnxctl.api.optimization import optimize_as as optimize_as
 
 _HOMES: Mapping[str, str] = {
     "explain": "explanation",
     "inspect": "inspection",
     "inspect_many": "inspection",
+    "check": "checking",
     "optimize": "optimization",
+    "optimize_as": "optimization",
+    "optimize_many": "many",
     "list_passes": "optimization",
     "run": "measurement",
     "measure_run": "measurement",

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from onnxctl.api.progress import News, silent
 
 if TYPE_CHECKING:
-    from onnxctl.child import Child
-    from onnxctl.model.graph import ModelGraphs
-    from onnxctl.passes.manager import ManagerResult
-    from onnxctl.reports import (
-        ModelFigures,
-        ModelSummary,
-        OptimizeConfig,
-        OptimizeReport,
-        Verification,
-    )
+    from onnxctl.api.proof import Proven
+    from onnxctl.api.workshop import Plan, Workshop
+    from onnxctl.model.loading import Model
+    from onnxctl.model.saving import Target
+    from onnxctl.passes.base import Pass
+    from onnxctl.reports import Finding, Level, ModelFigures, OptimizeConfig, OptimizeReport, SpeedComparison
 
 STANDARD_STREAM = "-"
 
@@ -28,126 +26,186 @@ def optimize(
     output: str | None = None,
     *,
     dims: Mapping[str, int] | None = None,
+    level: Level = "default",
     passes: Sequence[str] | None = None,
     skip: Sequence[str] = (),
     with_onnxsim: bool = False,
     verify: bool = True,
+    run_count: int | None = None,
+    inputs: Mapping[str, str] | None = None,
+    tolerance: float | None = None,
     seed: int = 0,
+    measure: bool = False,
+    require_faster: bool = False,
     external_data: bool | None = None,
     force: bool = False,
     in_place: bool = False,
+    dry_run: bool = False,
+    explain: bool = False,
     timeout_s: float | None = None,
     progress: News | None = None,
 ) -> OptimizeReport:
     """Simplify a model, prove that its outputs are the same, and write it to `output`, whole or not at all.
 
-    passes limits the pipeline to those named, skip leaves some out, with_onnxsim lets onnxsim work on the skeleton as
-    well. dims freezes symbolic dimensions. external_data: see `model.saving.stage`. force replaces an existing
-    output, in_place (without output) the input. Where verification finds a difference nothing is written and the
-    report says so.
+    level "safe" makes bit-exact rewrites only; "max", or with_onnxsim, lets onnxsim work on the skeleton as well.
+    passes limits the pipeline to those named, skip leaves some out. dims freezes symbolic dimensions. A pass that
+    makes a wrong result is found, left out and named in the findings; where that can't be done nothing is written and
+    the report says so.
+
+    inputs are files (or ways to make values) by input name, for the proof; tolerance replaces the one that fits the
+    model; run_count is how many runs are compared. measure compares the latencies before and after. external_data: see
+    `model.saving.stage`. force replaces an existing output, in_place (without output) the input, dry_run does
+    everything but writing. explain keeps the names of all nodes that were left alone.
     """
-    from onnxctl.errors import UsageError
     from onnxctl.reports import OptimizeConfig
 
-    target = path if in_place and output is None else output
-    if target is None or target == STANDARD_STREAM:
-        raise UsageError(
-            "there is no output file", hint="name one with -o OUTPUT, or replace the input with --in-place"
-        )
     config = OptimizeConfig(
         path=path,
-        output=target,
+        output=output,
         dims=tuple((dims or {}).items()),
+        level=level,
         passes=None if passes is None else tuple(passes),
         skip=tuple(skip),
         with_onnxsim=with_onnxsim,
         verify=verify,
+        run_count=run_count,
+        inputs=tuple((inputs or {}).items()),
+        tolerance=tolerance,
         seed=seed,
+        measure=measure or require_faster,
+        require_faster=require_faster,
         external_data=external_data,
         force=force,
         in_place=in_place,
+        dry_run=dry_run,
+        explain=explain,
         timeout_s=timeout_s,
     )
-    return _optimize(config, progress or silent)
+    return optimize_as(config, progress=progress)
 
 
-def _optimize(config: OptimizeConfig, news: News) -> OptimizeReport:
+def optimize_as(
+    config: OptimizeConfig, *, pipeline: Sequence[Pass] | None = None, progress: News | None = None
+) -> OptimizeReport:
+    """`optimize` as the config says, by the passes of the pipeline (None: `passes.pipeline.PIPELINE`)."""
     from onnxctl.analysis.structure import require_usable
-    from onnxctl.analysis.summary import summarize
+    from onnxctl.api.proof import prove
+    from onnxctl.api.workshop import Children, Stopwatch, Workshop, figures_of
     from onnxctl.child import Child
-    from onnxctl.model.graph import ModelGraphs
-    from onnxctl.model.loading import model_file, open_model
-    from onnxctl.model.saving import check_target, saved_bytes, stage
-    from onnxctl.reports import OptimizeReport
+    from onnxctl.model.loading import model_file
+    from onnxctl.passes.pipeline import PIPELINE
+    from onnxctl.runtime.compare import comparing_child
 
-    started = time.perf_counter_ns()
-    with model_file(config.path) as file, Child(preload=("onnx", "onnxruntime")) as child:
-        child.start()
+    watch, news = Stopwatch(), progress or silent
+    with (
+        model_file(config.path) as file,
+        Child(preload=("onnx", "onnxruntime")) as working,
+        comparing_child() as comparing,
+    ):
+        working.start()
+        children = Children(working, comparing)
+        shop = Workshop(file, config, PIPELINE if pipeline is None else pipeline, children, watch, news)
         news("reading the model")
-        model = open_model(file)
-        require_usable(model)
-        target = check_target(model, config.output, force=config.force, in_place=config.in_place)
-        before = _figures(summarize(model), saved_bytes(model))
-        result = _rewrite(ModelGraphs(model), child, config, news)
-        after = _figures(summarize(model), saved_bytes(model))
-        news("writing the result")
-        with stage(model, target, external=config.external_data) as staged:
-            verification = _verify(file, staged.path, config, news)
-            written = () if verification.status == "different" else staged.commit()
+        with watch.stage("reading"):
+            model = shop.open()
+            require_usable(model, for_running=False)
+            before = figures_of(model)
+            obstacle = shop.foresee_obstacle(model) if config.verify else ""
+        with _target(model, config) as target:
+            proven = prove(shop, _plan(config), target, obstacle)
+            with proven.staged:
+                return _report(shop, proven, before, _measured(shop, proven))
+
+
+@contextlib.contextmanager
+def _target(model: Model, config: OptimizeConfig) -> Iterator[Target]:
+    """Where the result is written: for a dry run into a temporary folder, though what was named is checked as well."""
+    from onnxctl.errors import UsageError
+    from onnxctl.model.saving import Target, check_target
+
+    output = config.path if config.in_place and config.output is None else config.output
+    if (output is None and not config.dry_run) or output == STANDARD_STREAM:
+        raise UsageError(
+            "there is no output file", hint="name one with -o OUTPUT, or replace the input with --in-place"
+        )
+    target = None if output is None else check_target(model, output, force=config.force, in_place=config.in_place)
+    if target is not None and not config.dry_run:
+        yield target
+        return
+    with tempfile.TemporaryDirectory(prefix="onnxctl-") as folder:
+        yield Target(os.path.join(folder, "model.onnx"), 0o600)
+
+
+def _plan(config: OptimizeConfig) -> Plan:
+    from onnxctl.api.workshop import Plan
+
+    return Plan(
+        passes="exact" if config.level == "safe" else "all", with_onnxsim=config.with_onnxsim or config.level == "max"
+    )
+
+
+def _measured(shop: Workshop, proven: Proven) -> SpeedComparison | Finding | None:
+    """The latencies before and after, where somebody wants to know and the result is right; or why there are none."""
+    from onnxctl.errors import MachineError, ModelError
+    from onnxctl.reports import Finding
+    from onnxctl.runtime.speed import compare_speed_in_child
+
+    config = shop.config
+    if not config.measure or proven.verification.status == "different":
+        return None
+    shop.news("measuring before and after")
+    try:
+        with shop.watch.stage("measuring"):
+            return compare_speed_in_child(
+                shop.file,
+                proven.staged.path,
+                dims=dict(config.dims),
+                seed=config.seed,
+                inputs=config.inputs,
+                timeout_s=config.timeout_s,
+                progress=shop.news,
+            )
+    except (ModelError, MachineError) as error:
+        message = f"the speed could not be measured: {error.message}"
+        return Finding(code="not-measured", severity="warning", message=message, hint=error.hint)
+
+
+def _report(
+    shop: Workshop, proven: Proven, before: ModelFigures, measured: SpeedComparison | Finding | None
+) -> OptimizeReport:
+    """The report; the result is published on the way where nothing speaks against it."""
+    from onnxctl.api.workshop import figures_of
+    from onnxctl.reports import Finding, OptimizeReport
+
+    speed = None if isinstance(measured, Finding) else measured
+    config, result = shop.config, proven.rewritten.result
+    written: tuple[str, ...] = ()
+    status: Literal["written", "dry run", "different", "not faster"] = "written"
+    if proven.verification.status == "different":
+        status = "different"
+    elif config.require_faster and (speed is None or speed.ratio.verdict != "faster"):
+        status = "not faster"
+    elif config.dry_run:
+        status = "dry run"
+    else:
+        with shop.watch.stage("writing"):
+            written = proven.staged.commit()
     return OptimizeReport(
         path=config.path,
-        output=config.output if written else None,
+        output=written[0] if written else None,
+        status=status,
+        level=config.level,
         files_written=written,
         before=before,
-        after=after,
+        after=figures_of(proven.rewritten.model),
         passes=result.passes,
         refusals=result.refusals,
-        verification=verification,
+        verification=proven.verification,
+        speed=speed,
         rounds=result.rounds,
-        elapsed_ns=time.perf_counter_ns() - started,
-    )
-
-
-def _rewrite(graphs: ModelGraphs, child: Child, config: OptimizeConfig, news: News) -> ManagerResult:
-    """Freeze what is to be frozen and run the passes, with the evaluator and the shape inference handed in."""
-    from onnxctl.model.shapes import infer_types
-    from onnxctl.passes.base import Context
-    from onnxctl.passes.freeze_dimensions import freeze_dimensions
-    from onnxctl.passes.manager import optimize_graphs
-    from onnxctl.runtime.evaluate import evaluate_in_child
-
-    if config.dims:
-        freeze_dimensions(graphs, dict(config.dims))
-    news("inferring shapes")
-    infer_types(graphs, child)
-    context = Context(
-        graphs,
-        evaluate=lambda model: evaluate_in_child(child, model),
-        infer_shapes=lambda changed: infer_types(changed, child),
-    )
-    news("simplifying")
-    return optimize_graphs(graphs, context, passes=config.passes, skip=config.skip)
-
-
-def _verify(original: str, candidate: str, config: OptimizeConfig, news: News) -> Verification:
-    from onnxctl.reports import Verification
-    from onnxctl.runtime.compare import compare_in_child
-
-    if not config.verify:
-        return Verification(status="skipped", reason="--no-verify")
-    news("verifying")
-    return compare_in_child(original, candidate, dims=dict(config.dims), seed=config.seed, timeout_s=config.timeout_s)
-
-
-def _figures(summary: ModelSummary, file_bytes: int) -> ModelFigures:
-    from onnxctl.reports import ModelFigures
-
-    return ModelFigures(
-        node_count=summary.node_count,
-        initializer_count=summary.initializer_count,
-        parameter_count=summary.parameter_count,
-        file_bytes=file_bytes,
-        operators=summary.operators,
+        stages=shop.watch.stages,
+        elapsed_ns=shop.watch.elapsed_ns,
+        findings=(*proven.findings, measured) if isinstance(measured, Finding) else proven.findings,
     )
 
 

@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from onnxctl.commands.options import (
-    Format,
-    Json,
-    Model,
-    check_positive,
-    chosen_format,
-    parse_dims,
-    parse_names,
-)
+from onnxctl.commands.options import Format, Json, check_positive, chosen_format, parse_dims, parse_names, parse_pairs
 from onnxctl.errors import EXIT_NO, UsageError
+
+if TYPE_CHECKING:
+    from onnxctl.reports import OptimizeManyReport, OptimizeReport
 
 EXAMPLES = """
 onnxctl optimize model.onnx -o smaller.onnx
 onnxctl optimize model.onnx -o fixed.onnx --dim batch=1
 onnxctl optimize model.onnx --in-place --with onnxsim
+onnxctl optimize model.onnx -o faster.onnx --require-faster
+onnxctl optimize models/*.onnx --out-dir smaller --jobs 4
+onnxctl optimize model.onnx --dry-run --explain
 onnxctl optimize model.onnx -o smaller.onnx --json | jq '.data.verification.status'
 onnxctl optimize --list-passes
 """
 
-_WHERE, _WHAT, _PROOF = "Where to", "What is done", "Proof"
+_WHERE, _WHAT, _PROOF, _SPEED = "Where to", "What is done", "Proof", "Speed"
+
+LevelName = Literal["safe", "default", "max"]
 
 
 class Engine(StrEnum):
     """A foreign optimizer that can join in."""
 
     ONNXSIM = "onnxsim"
+
+
+def _option(*names: str, panel: str, help: str, metavar: str = "", **more: Any) -> Any:
+    return typer.Option(*names, metavar=metavar or None, help=help, rich_help_panel=panel, **more)
 
 
 def _list_passes(wanted: bool) -> None:
@@ -47,115 +51,192 @@ def _list_passes(wanted: bool) -> None:
 
 
 def command(
-    model: Model,
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...", help="The model files; - reads one from standard input.", show_default=False
+        ),
+    ],
     output: Annotated[
-        str | None,
-        typer.Option("--output", "-o", metavar="OUTPUT", help="The file to write.", rich_help_panel=_WHERE),
+        str | None, _option("--output", "-o", panel=_WHERE, metavar="OUTPUT", help="The file to write.")
     ] = None,
-    in_place: Annotated[bool, typer.Option("--in-place", help="Replace MODEL itself.", rich_help_panel=_WHERE)] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace OUTPUT where it exists.", rich_help_panel=_WHERE)
-    ] = False,
+    out_dir: Annotated[
+        str | None,
+        _option("--out-dir", panel=_WHERE, metavar="DIR", help="Write each result here, under its model's name."),
+    ] = None,
+    in_place: Annotated[bool, _option("--in-place", panel=_WHERE, help="Replace MODEL itself.")] = False,
+    dry_run: Annotated[bool, _option("--dry-run", panel=_WHERE, help="Do everything, but write nothing.")] = False,
+    force: Annotated[bool, _option("--force", panel=_WHERE, help="Replace outputs that exist.")] = False,
+    jobs: Annotated[
+        int, _option("--jobs", panel=_WHERE, metavar="N", min=1, help="Work on so many files at a time.")
+    ] = 1,
     external_data: Annotated[
         bool | None,
-        typer.Option(
+        _option(
             "--external-data/--no-external-data",
+            panel=_WHERE,
             help="Keep weights in a data file beside the model, or in the model. Default: as they were.",
-            rich_help_panel=_WHERE,
             show_default=False,
         ),
     ] = None,
+    level: Annotated[
+        LevelName,
+        _option(
+            "--level",
+            panel=_WHAT,
+            metavar="LEVEL",
+            help="safe: only rewrites that keep every bit; default: all of ours; max: onnxsim's too, if they help.",
+        ),
+    ] = "default",
     dim: Annotated[
         list[str] | None,
-        typer.Option(
-            "--dim",
-            metavar="NAME=SIZE",
-            help="Fix a symbolic dimension at a size; may be repeated.",
-            rich_help_panel=_WHAT,
-        ),
+        _option("--dim", panel=_WHAT, metavar="NAME=SIZE", help="Fix a symbolic dimension at a size; may be repeated."),
     ] = None,
     with_engine: Annotated[
         list[Engine] | None,
-        typer.Option(
+        _option(
             "--with",
+            panel=_WHAT,
             metavar="ENGINE",
             help="Let another optimizer join in, in its own process: onnxsim.",
-            rich_help_panel=_WHAT,
         ),
     ] = None,
     passes: Annotated[
-        str | None,
-        typer.Option("--passes", metavar="A,B,...", help="Run these passes only.", rich_help_panel=_WHAT),
+        str | None, _option("--passes", panel=_WHAT, metavar="A,B,...", help="Run these passes only.")
     ] = None,
     skip: Annotated[
-        str | None, typer.Option("--skip", metavar="A,B,...", help="Leave these passes out.", rich_help_panel=_WHAT)
+        str | None, _option("--skip", panel=_WHAT, metavar="A,B,...", help="Leave these passes out.")
     ] = None,
+    explain: Annotated[
+        bool, _option("--explain", panel=_WHAT, help="Tell of everything that was left alone, and why.")
+    ] = False,
     list_passes: Annotated[
         bool,
-        typer.Option(
+        _option(
             "--list-passes",
+            panel=_WHAT,
             is_eager=True,
             callback=_list_passes,
             help="List the passes in their order and exit.",
-            rich_help_panel=_WHAT,
         ),
     ] = False,
     verify: Annotated[
         bool,
-        typer.Option(
+        _option(
             "--verify/--no-verify",
-            help="Run both models on the same inputs; where answers differ, write nothing and exit with 1.",
-            rich_help_panel=_PROOF,
+            panel=_PROOF,
+            help="Run both models on the same inputs; leave out what makes answers differ.",
         ),
     ] = True,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Seed of the inputs.", rich_help_panel=_PROOF)
-    ] = 0,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            "--timeout",
-            metavar="SECONDS",
-            callback=check_positive,
-            help="Time limit of foreign code; exit code 4.",
-            rich_help_panel=_PROOF,
+    runs: Annotated[
+        int | None, _option("--runs", panel=_PROOF, metavar="N", min=1, help="Compare at least so many runs.")
+    ] = None,
+    input: Annotated[
+        list[str] | None,
+        _option(
+            "--input",
+            panel=_PROOF,
+            metavar="NAME=SOURCE",
+            help="Compare on this: a .npy, .npz, .pb or raw file, or random:normal and the like; may be repeated.",
         ),
     ] = None,
+    tolerance: Annotated[
+        float | None,
+        _option(
+            "--tolerance",
+            panel=_PROOF,
+            metavar="X",
+            min=0.0,
+            help="The relative difference allowed, instead of what rounding in the model explains.",
+        ),
+    ] = None,
+    seed: Annotated[int, _option("--seed", panel=_PROOF, metavar="N", min=0, help="Seed of the inputs.")] = 0,
+    timeout: Annotated[
+        float | None,
+        _option(
+            "--timeout",
+            panel=_PROOF,
+            metavar="SECONDS",
+            callback=check_positive,
+            help="Time limit of a comparison; what takes longer is not verified.",
+        ),
+    ] = None,
+    measure: Annotated[
+        bool, _option("--measure", panel=_SPEED, help="Compare the latency before and after, runs taking turns.")
+    ] = False,
+    require_faster: Annotated[
+        bool, _option("--require-faster", panel=_SPEED, help="Write nothing and exit with 1 unless it became faster.")
+    ] = False,
     format: Format = "text",
     json: Json = False,
 ) -> None:
     """Make a model smaller and simpler without changing its answers.
 
     Inputs, outputs, their names, types and order, metadata and opsets stay. The result is written whole or not at all,
-    and not before both models gave the same outputs.
+    and not before both models gave the same outputs. A model that can't be run here is simplified with care, and
+    called "not verified".
     """
     dims = parse_dims(dim)
-    if (output is None) is not in_place:
-        if in_place:
-            raise UsageError("--in-place and --output exclude each other", hint="leave one of them out")
-        raise UsageError(
-            "where shall the result go?", hint="name it with -o OUTPUT, or replace the input by --in-place"
-        )
+    _check_destination(models, output, out_dir, in_place=in_place, dry_run=dry_run)
     from onnxctl import api
     from onnxctl.commands.output import show_report
     from onnxctl.render.progress import StatusLine
+    from onnxctl.reports import OptimizeConfig
 
+    config = OptimizeConfig(
+        path=models[0],
+        output=output,
+        dims=tuple(dims.items()),
+        level=level,
+        passes=parse_names(passes),
+        skip=parse_names(skip) or (),
+        with_onnxsim=bool(with_engine),
+        verify=verify,
+        run_count=runs,
+        inputs=parse_pairs("--input", input),
+        tolerance=tolerance,
+        seed=seed,
+        measure=measure or require_faster,
+        require_faster=require_faster,
+        external_data=external_data,
+        force=force,
+        in_place=in_place,
+        dry_run=dry_run,
+        explain=explain,
+        timeout_s=timeout,
+    )
+    report: OptimizeReport | OptimizeManyReport
     with StatusLine() as status:
-        report = api.optimize(
-            model,
-            output,
-            dims=dims,
-            passes=parse_names(passes),
-            skip=parse_names(skip) or (),
-            with_onnxsim=Engine.ONNXSIM in (with_engine or ()),
-            verify=verify,
-            seed=seed,
-            external_data=external_data,
-            force=force,
-            in_place=in_place,
-            timeout_s=timeout,
-            progress=status.tell,
-        )
+        if len(models) == 1 and out_dir is None:
+            report = api.optimize_as(config, progress=status.tell)
+            is_well = report.status in ("written", "dry run")
+        else:
+            report = api.optimize_many(models, out_dir, config, job_count=jobs, progress=status.tell)
+            is_well = not report.failed_count
     show_report(report, chosen_format(format, json))
-    if report.verification.status == "different":
+    if not is_well:
         raise typer.Exit(EXIT_NO)
+
+
+def _check_destination(
+    models: list[str], output: str | None, out_dir: str | None, *, in_place: bool, dry_run: bool
+) -> None:
+    """Raises UsageError unless it is clear where each result goes."""
+    named = [
+        option
+        for option, given in (
+            ("--output", output is not None),
+            ("--out-dir", out_dir is not None),
+            ("--in-place", in_place),
+        )
+        if given
+    ]
+    if len(named) > 1:
+        raise UsageError(f"{' and '.join(named)} exclude each other", hint="leave one of them out")
+    if not named and not dry_run:
+        raise UsageError(
+            "where shall the result go?",
+            hint="name it with -o OUTPUT or --out-dir DIR, or replace the input by --in-place",
+        )
+    if output is not None and len(models) > 1:
+        raise UsageError("--output is for one model", hint="write many into a folder: --out-dir DIR")

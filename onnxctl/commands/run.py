@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from onnxctl.commands.options import Dim, Format, Json, Model, Timeout, check_positive, chosen_format, parse_dims
+from onnxctl.commands.options import (
+    Dim,
+    Format,
+    Json,
+    Model,
+    Timeout,
+    check_positive,
+    chosen_format,
+    parse_dims,
+    parse_pairs,
+)
 from onnxctl.errors import EXIT_NO, UsageError
 
 if TYPE_CHECKING:
@@ -36,18 +46,6 @@ def parse_percent(text: str) -> float:
     if not 0 <= share < 1:
         raise UsageError(f"{text}: not a percentage", hint="write it like 3%")
     return share
-
-
-def parse_pairs(option: str, values: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
-    """What an option gives as NAME=VALUE, in order. Raises UsageError for another syntax, or a name given twice."""
-    pairs: dict[str, str] = {}
-    for value in values or ():
-        name, separator, text = value.partition("=")
-        if not separator or not name.strip() or not text:
-            raise UsageError(f"{option} {value}: not NAME=VALUE")
-        if pairs.setdefault(name.strip(), text) != text:
-            raise UsageError(f"{option} {name}: given twice", hint="give it once")
-    return tuple(pairs.items())
 
 
 def parse_chain(provider: str | None, required: Sequence[str] | None) -> tuple[str, ...]:

@@ -15,10 +15,7 @@ from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TensorPro
 
 from onnxctl.errors import InvalidModel
 from onnxctl.model.loading import Model
-from onnxctl.model.nodes import DEFAULT_DOMAINS as DEFAULT_DOMAINS
-from onnxctl.model.nodes import attribute as attribute
-from onnxctl.model.nodes import constant_tensor
-from onnxctl.model.nodes import is_standard as is_standard
+from onnxctl.model.nodes import DEFAULT_DOMAINS, constant_tensor
 from onnxctl.model.ordering import topological_order
 from onnxctl.model.tensors import Array, Tensor
 from onnxctl.model.types import dimension, has_shape, sharper

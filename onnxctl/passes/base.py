@@ -15,8 +15,9 @@ import onnx
 from onnx import FunctionProto, ModelProto, NodeProto, TensorProto
 
 from onnxctl.model.dimensions import Dimension, Expression
-from onnxctl.model.graph import Graph, ModelGraphs, is_standard
+from onnxctl.model.graph import Graph, ModelGraphs
 from onnxctl.model.loading import Model
+from onnxctl.model.nodes import is_standard
 from onnxctl.model.propagation import Fact, Propagation
 from onnxctl.model.propagation.facts import UNKNOWN
 from onnxctl.model.saving import saved_bytes
@@ -55,7 +56,8 @@ class Context:
 
     evaluate computes constants (None: nothing is computed). infer_shapes fills `Graph.inferred` of every scope anew and
     is called between rounds; it returns why it could not, or "". checkpoint is called before every pass and stops
-    everything by raising.
+    everything by raising. explain keeps the name of every node that was left alone, not just of the first. trail names
+    the pass of every run over a scope, as it begins.
 
     room_bytes is how much the model may still grow. pinned are the values other parts of the model refer to by name.
     not_evaluable are values that `evaluate` could not compute, and why.
@@ -68,11 +70,14 @@ class Context:
         evaluate: Evaluator | None = None,
         infer_shapes: Callable[[ModelGraphs], str] | None = None,
         checkpoint: Callable[[], None] | None = None,
+        explain: bool = False,
     ) -> None:
         self.graphs = graphs
         self.evaluate = evaluate
         self._infer_shapes = infer_shapes
         self.checkpoint = checkpoint
+        self._explain = explain
+        self.trail: list[str] = []
         self.found: Propagation | None = None
         self.room_bytes: int = 0
         self.not_evaluable: dict[str, str] = {}
@@ -148,7 +153,13 @@ class Context:
             for reason, label in reasons:
                 labels.setdefault(reason, []).append(label)
             found += [
-                Refusal(pass_name=pass_name, reason=reason, where=where[0], count=len(where))
+                Refusal(
+                    pass_name=pass_name,
+                    reason=reason,
+                    where=where[0],
+                    count=len(where),
+                    nodes=tuple(where) if self._explain else (),
+                )
                 for reason, where in labels.items()
             ]
         return tuple(found)

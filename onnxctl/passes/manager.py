@@ -145,6 +145,7 @@ def _run(each: Pass, graphs: ModelGraphs, context: Context, log: _Log) -> int:
     for graph in list(graphs.scopes()):
         if graph.is_live() and not log.is_full:
             context.enter(graph)
+            context.trail.append(each.name)
             graph.allow_looks(log.looks_left())
             rewrite_count = each.run(graph, context)
             log.runs.append(PassRun(each.name, graph.path, rewrite_count, graph.look_count))

@@ -3,8 +3,6 @@
 All arithmetic is on Python ints: a Tile of 10^18 elements has to be refused and not computed.
 """
 
-# ruff: noqa: SIM905 - tables of operator names read best as words
-
 from __future__ import annotations
 
 import math
@@ -13,7 +11,8 @@ from dataclasses import dataclass
 
 from onnx import NodeProto, TensorProto
 
-from onnxctl.model.graph import Graph, attribute
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import attribute
 from onnxctl.model.tensors import DTYPES
 
 _WIDEST_BITS = 128

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from onnxctl.render.document import Block, Cell, Column, Document, Findings, Heading, Paragraph, Style, Styled, Table
 from onnxctl.render.units import (
@@ -14,7 +14,15 @@ from onnxctl.render.units import (
     format_number,
     operator_name,
 )
-from onnxctl.reports import ModelFigures, OptimizeReport, OutputComparison, Refusal, Verification
+from onnxctl.reports import (
+    ModelFigures,
+    OptimizeManyReport,
+    OptimizeReport,
+    OutputComparison,
+    Refusal,
+    SpeedComparison,
+    Verification,
+)
 
 _MOST_OPERATORS = 10
 _MOST_REFUSALS = 8
@@ -33,11 +41,43 @@ def optimization_document(report: OptimizeReport) -> Document:
     blocks += _passes(report)
     if report.refusals:
         blocks += [Heading("Left alone"), _refusals(report.refusals)]
+    if report.speed is not None:
+        blocks += [Heading("Speed", _how_measured(report.speed)), _speed(report.speed)]
     blocks += _verification(report.verification)
     if report.findings:
         blocks += [Heading("Findings"), Findings(report.findings)]
     blocks.append(Paragraph(_outcome(report)))
     return Document(tuple(blocks))
+
+
+def many_document(report: OptimizeManyReport) -> Document:
+    """A row for each of many files."""
+    rows: list[tuple[Cell, ...]] = [
+        (
+            each.path,
+            _before_to_after(each.node_count_before, each.node_count_after, format_count),
+            _before_to_after(each.file_bytes_before, each.file_bytes_after, format_bytes),
+            Styled(each.status, "good" if each.exit_code == 0 else "bad"),
+            Styled(each.verification, _VERDICTS.get(each.verification, "plain")),
+            each.reason,
+        )
+        for each in report.files
+    ]
+    columns = (
+        Column(title="file", overflow="cut", code=True),
+        Column(title="nodes", align="right"),
+        Column(title="size", align="right"),
+        Column(title="result"),
+        Column(title="outputs"),
+        Column(overflow="wrap", style="dim"),
+    )
+    failed = f", {report.failed_count:,} of them without a result" if report.failed_count else ""
+    outcome = f"{count_of(len(report.files), 'file')}{failed} in {format_duration(report.elapsed_ns)}"
+    return Document((Table(columns, tuple(rows)), Paragraph(outcome, "bad" if failed else "plain")))
+
+
+def _before_to_after(before: int | None, after: int | None, show: Callable[[int], str]) -> str:
+    return "" if before is None or after is None else f"{show(before)} -> {show(after)}"
 
 
 def pass_list(passes: Sequence[tuple[str, str]]) -> Document:
@@ -107,20 +147,59 @@ def _passes(report: OptimizeReport) -> list[Block]:
 
 
 def _refusals(refusals: Sequence[Refusal]) -> Table:
+    """Why nodes were left alone: the most frequent reasons, or all with all their nodes where somebody asked."""
+    explained = any(each.nodes for each in refusals)
+    ordered = sorted(refusals, key=lambda each: -each.count)
+    shown = ordered if explained else ordered[:_MOST_REFUSALS]
     rows: list[tuple[Cell, ...]] = [
-        (each.pass_name, format_count(each.count), each.reason, each.where)
-        for each in sorted(refusals, key=lambda each: -each.count)[:_MOST_REFUSALS]
+        (each.pass_name, format_count(each.count), each.reason, ", ".join(each.nodes) or each.where) for each in shown
     ]
-    if len(refusals) > _MOST_REFUSALS:
-        rest = refusals[_MOST_REFUSALS:]
-        rows.append((Styled(f"… {count_of(len(rest), 'more reason')}", "dim"), "", "", ""))
+    if len(shown) < len(ordered):
+        more = f"… {count_of(len(ordered) - len(shown), 'more reason')}: --explain"
+        rows.append((Styled(more, "dim"), "", "", ""))
     columns = (
         Column(title="pass", code=True),
         Column(title="nodes", align="right"),
         Column(title="why", overflow="wrap"),
-        Column(title="for example", overflow="cut", style="dim", code=True),
+        Column(
+            title="which" if explained else "for example",
+            overflow="wrap" if explained else "cut",
+            style="dim",
+            code=not explained,
+        ),
     )
     return Table(columns, tuple(rows))
+
+
+# ---------------------------------------------------------------- speed
+
+
+def _how_measured(speed: SpeedComparison) -> str:
+    turns = f"{count_of(speed.before.sample_count, 'run')} of each in {count_of(speed.round_count, 'round')}"
+    dims = ", ".join(f"{name}={size}" for name, size in speed.dims)
+    return f"{turns} on {speed.provider}" + (f", {dims}" if dims else "")
+
+
+def _speed(speed: SpeedComparison) -> Table:
+    ratio = speed.ratio
+    style: Style = {"faster": "good", "slower": "bad"}.get(ratio.verdict, "plain")  # type: ignore[assignment]
+    interval = f"{_percent(ratio.low)} to {_percent(ratio.high)}"
+    rows: tuple[tuple[Cell, ...], ...] = (
+        ("before", format_duration(speed.before.median_ns), "", ""),
+        ("after", format_duration(speed.after.median_ns), _percent(ratio.ratio), interval),
+        ("verdict", Styled(ratio.verdict, style), "", ""),
+    )
+    columns = (
+        Column(style="dim"),
+        Column(title="median", align="right"),
+        Column(title="change", align="right"),
+        Column(title="with 95 % confidence"),
+    )
+    return Table(columns, rows)
+
+
+def _percent(ratio: float) -> str:
+    return f"{(ratio - 1) * 100:+.1f} %"
 
 
 # ---------------------------------------------------------------- verification
@@ -178,7 +257,9 @@ def _differences(outputs: Sequence[OutputComparison]) -> Table:
 
 
 def _outcome(report: OptimizeReport) -> str:
-    elapsed = format_duration(report.elapsed_ns)
-    if not report.files_written:
-        return f"nothing written; {elapsed}"
-    return f"wrote {', '.join(report.files_written)} in {elapsed}"
+    stages = ", ".join(f"{each.name} {format_duration(each.elapsed_ns)}" for each in report.stages)
+    elapsed = format_duration(report.elapsed_ns) + (f" ({stages})" if stages else "")
+    if report.files_written:
+        return f"wrote {', '.join(report.files_written)} in {elapsed}"
+    reasons = {"dry run": "this was a dry run: ", "not faster": "it did not become faster: "}
+    return f"{reasons.get(report.status, '')}nothing written; {elapsed}"

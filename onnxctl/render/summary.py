@@ -29,7 +29,7 @@ _ALIKE = 4
 """So many neighbouring inputs or outputs of one type are shown as the first, a count, and the last."""
 
 _LONGEST_VALUE = 140
-_MORE = "more: --cost --memory --weights --nodes --tree --text, --node NAME, --dim NAME=SIZE, --json"
+_MORE = "more: --cost --memory --weights --nodes --node NAME --tree --text --json"
 
 
 def summary_document(report: ModelSummary) -> Document:
@@ -47,8 +47,6 @@ def _first_screen(report: ModelSummary) -> list[Block]:
     blocks: list[Block] = [Facts(_facts(report)), *_files(report.files)]
     if report.inputs or report.outputs:
         blocks.append(_interface(report.inputs, report.outputs))
-    if len(report.parameters) > 1:
-        blocks += [Heading("Parameters", _parameter_note(report)), _parameters(report.parameters)]
     if report.operators:
         rows = tuple((operator_name(each.domain, each.op_type), each.count) for each in report.operators)
         blocks += [Heading("Operators", _node_note(report)), Histogram("operator", rows)]
@@ -122,7 +120,7 @@ def _facts(report: ModelSummary) -> tuple[tuple[str, Cell], ...]:
         ("model", model),
         ("graph", report.graph_name),
         ("about", _shortened(report.doc_string)),
-        ("parameters", _parameter_note(report) if len(report.parameters) < 2 else ""),
+        ("parameters", _parameter_note(report)),
     ]
     return tuple((label, value) for label, value in facts if value)
 
@@ -130,7 +128,7 @@ def _facts(report: ModelSummary) -> tuple[tuple[str, Cell], ...]:
 def _opsets(report: ModelSummary) -> list[tuple[str, int]]:
     """The opset imports, the standard one first and without its name."""
     plain = [("" if domain == "ai.onnx" else domain, version) for domain, version in report.opset_imports]
-    return sorted(plain)
+    return sorted(set(plain))
 
 
 def _shortened(text: str) -> str:
@@ -155,29 +153,15 @@ def _parameter_note(report: ModelSummary) -> str:
     if not report.parameters:
         return "none"
     note = f"{format_count(report.parameter_count)} in {format_bytes(report.parameter_bytes)}"
+    tensors = count_of(sum(each.tensor_count for each in report.parameters), "tensor")
     if len(report.parameters) == 1:
-        only = report.parameters[0]
-        note += f", all {only.dtype}, {count_of(only.tensor_count, 'tensor')}"
-    return note
+        return f"{note}, all {report.parameters[0].dtype}, {tensors}"
+    largest_first = sorted(report.parameters, key=lambda each: -each.byte_count)
+    return f"{note}: {', '.join(map(_dtype_note, largest_first))}; {tensors}"
 
 
-def _parameters(parameters: Sequence[DtypeParameters]) -> Table:
-    rows = tuple(
-        (
-            each.dtype,
-            format_count(each.element_count),
-            format_bytes(each.byte_count),
-            Styled(count_of(each.tensor_count, "tensor"), "dim"),
-        )
-        for each in parameters
-    )
-    columns = (
-        Column(title="dtype"),
-        Column(title="elements", align="right"),
-        Column(title="size", align="right"),
-        Column(title="tensors", align="right"),
-    )
-    return Table(columns, rows, titled=False)
+def _dtype_note(each: DtypeParameters) -> str:
+    return f"{format_count(each.element_count)} {each.dtype} ({format_bytes(each.byte_count)})"
 
 
 def _node_note(report: ModelSummary) -> str:

@@ -49,6 +49,7 @@ _GAP = 2
 _INDENT = 2
 _NARROWEST = 10
 _LONGEST_BAR = 24
+_MOST_LISTED_LINES = 2
 _WIDEST_PADDING = 60
 
 
@@ -169,8 +170,19 @@ def _draw_histogram(histogram: Histogram, screen: Screen) -> list[str]:
     lines = _draw_table(Table((Column(overflow="cut"), Column(align="right"), Column()), rows, titled=False), screen)
     if listed:
         others = ", ".join(f"{name} {count:,}" for name, count in listed)
-        room = None if screen.width is None else screen.width - _INDENT
-        lines += [" " * _INDENT + _paint(line, "dim", screen) for line in _wrap(_plain(f"and {others}", screen), room)]
+        text = _plain(f"and {others}", screen)
+        wrapped = [text] if screen.width is None else _first_lines(text, screen.width - _INDENT, screen)
+        lines += [" " * _INDENT + _paint(line, "dim", screen) for line in wrapped]
+    return lines
+
+
+def _first_lines(text: str, width: int, screen: Screen) -> list[str]:
+    """The text wrapped, of a long one the first lines."""
+    lines = _wrap(text, width)
+    if len(lines) > _MOST_LISTED_LINES:
+        lines[_MOST_LISTED_LINES - 1 :] = [
+            f"{lines[_MOST_LISTED_LINES - 1].rstrip(',')[: width - 4]}, {_ellipsis(screen)}"
+        ]
     return lines
 
 

@@ -25,10 +25,18 @@ def document_of(report: Report) -> Document:
             from onnxctl.render.optimization import optimization_document
 
             return optimization_document(report)
+        case "optimize_many":
+            from onnxctl.render.optimization import many_document
+
+            return many_document(report)
         case "run":
             from onnxctl.render.measurement import measurement_document
 
             return measurement_document(report)
+        case "check":
+            from onnxctl.render.check import check_document
+
+            return check_document(report)
         case "providers":
             from onnxctl.render.providers import providers_document
 

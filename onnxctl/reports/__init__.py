@@ -14,14 +14,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from onnxctl.reports.check import *  # noqa: F403
     from onnxctl.reports.cost import *  # noqa: F403
     from onnxctl.reports.details import *  # noqa: F403
     from onnxctl.reports.encoding import decode as decode
     from onnxctl.reports.encoding import encode as encode
     from onnxctl.reports.encoding import field_types as field_types
+    from onnxctl.reports.explanation import *  # noqa: F403
     from onnxctl.reports.kinds import KINDS as KINDS
     from onnxctl.reports.kinds import Report as Report
-    from onnxctl.reports.explanation import *  # noqa: F403
     from onnxctl.reports.measurement import *  # noqa: F403
     from onnxctl.reports.optimization import *  # noqa: F403
     from onnxctl.reports.providers import *  # noqa: F403
@@ -39,10 +40,12 @@ _NAMES: Mapping[str, str] = {
     "details": """Role SortKey InspectConfig NodeInfo WeightStatistics WeightInfo ScopeInfo ValueInfo NodeDetail
         InspectManyReport""",
     "cost": "Quantity NodeCost OperatorCost UncountedOperator CostReport LiveTensor MemoryReport SweepPoint",
-    "optimization": "OptimizeConfig Refusal PassOutcome OutputComparison Verification ModelFigures OptimizeReport",
+    "optimization": """Level OptimizeConfig Refusal PassOutcome OutputComparison Verification ModelFigures StageTime
+        SpeedComparison OptimizeReport OptimizedFile OptimizeManyReport""",
     "measurement": """GraphOptimization ProviderOption RunConfig LatencyStatistics RankedElement ValueSummary
         Environment NodePlacement NodeOnCpu DataSetCheck DevicePhases Verdict Ratio BaselineComparison Assertion
         RunReport""",
+    "check": "CheckName CheckProblem CheckStep CheckedFile CheckReport",
     "providers": "ProviderInfo ProvidersReport",
     "explanation": "Explanation ExplainReport",
     "kinds": "Report KINDS",

@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import get_args
 
-from onnxctl.reports.explanation import ExplainReport
+from onnxctl.reports.check import CheckReport
 from onnxctl.reports.details import InspectManyReport
+from onnxctl.reports.explanation import ExplainReport
 from onnxctl.reports.measurement import RunReport
-from onnxctl.reports.optimization import OptimizeReport
+from onnxctl.reports.optimization import OptimizeManyReport, OptimizeReport
 from onnxctl.reports.providers import ProvidersReport
 from onnxctl.reports.shared import ErrorReport
 from onnxctl.reports.summary import ModelSummary
 
-Report = ModelSummary | InspectManyReport | OptimizeReport | RunReport | ProvidersReport | ExplainReport | ErrorReport
+Report = (
+    ModelSummary
+    | InspectManyReport
+    | OptimizeReport
+    | OptimizeManyReport
+    | RunReport
+    | ProvidersReport
+    | CheckReport
+    | ExplainReport
+    | ErrorReport
+)
 
 KINDS: Mapping[type, str] = {each: each.kind for each in get_args(Report)}
 """Each report's `kind` in the JSON envelope."""

@@ -6,35 +6,58 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
+    from onnxctl.reports.measurement import LatencyStatistics, Ratio
     from onnxctl.reports.shared import Finding, OperatorCount
+
+
+Level = Literal["safe", "default", "max"]
+"""How much an optimization may do: bit-exact rewrites only, all of ours, or onnxsim's as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizeConfig:
-    """What to optimize and how. passes None means the whole pipeline, external_data None "as the input has it"."""
+    """What to optimize and how.
+
+    output None is for a dry run. passes None means the whole pipeline, external_data None "as the input has it".
+    run_count and tolerance None are those that `runtime.compare` chooses; inputs are (name, source) pairs, see
+    `runtime.given.read_inputs`. explain asks for every node that was left alone, measure for the latency before and
+    after; with require_faster nothing is written unless it went down.
+    """
 
     path: str
-    output: str
+    output: str | None
     dims: tuple[tuple[str, int], ...] = ()
+    level: Level = "default"
     passes: tuple[str, ...] | None = None
     skip: tuple[str, ...] = ()
     with_onnxsim: bool = False
     verify: bool = True
+    run_count: int | None = None
+    inputs: tuple[tuple[str, str], ...] = ()
+    tolerance: float | None = None
     seed: int = 0
+    measure: bool = False
+    require_faster: bool = False
     external_data: bool | None = None
     force: bool = False
     in_place: bool = False
+    dry_run: bool = False
+    explain: bool = False
     timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A rewrite a pass looked at and left alone, and why; count says how many nodes shared the reason."""
+    """A rewrite a pass looked at and left alone, and why.
+
+    count says how many nodes shared the reason, where names the first of them, nodes all where somebody asked for it.
+    """
 
     pass_name: str
     reason: str
     where: str
     count: int = 1
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,19 +111,84 @@ class ModelFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageTime:
+    """What one stage of the work took: reading, simplifying, writing, verifying, measuring."""
+
+    name: str
+    elapsed_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedComparison:
+    """The latencies of two models whose runs took turns, and how they compare.
+
+    ratio is after / before, see `runtime.statistics.compare_pairs`. Both were opened anew in each of round_count
+    rounds, with onnxruntime's own optimizations on as usual.
+    """
+
+    before: LatencyStatistics
+    after: LatencyStatistics
+    ratio: Ratio
+    round_count: int
+    provider: str
+    seed: int
+    dims: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizeReport:
-    """What `onnxctl optimize` did; output is None where nothing was written."""
+    """What `onnxctl optimize` did; output is None where nothing was written.
+
+    status "different" is a result whose outputs differ, "not faster" one that was to be: neither is written. The last
+    of the passes is simplify_with_onnxsim where that took part. speed is None where nobody asked, or it could not be
+    measured.
+    """
 
     kind: ClassVar[Literal["optimize"]] = "optimize"
 
     path: str
     output: str | None
+    status: Literal["written", "dry run", "different", "not faster"]
+    level: Level
     files_written: tuple[str, ...]
     before: ModelFigures
     after: ModelFigures
     passes: tuple[PassOutcome, ...]
     refusals: tuple[Refusal, ...]
     verification: Verification
+    speed: SpeedComparison | None
     rounds: int
+    stages: tuple[StageTime, ...]
     elapsed_ns: int
     findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizedFile:
+    """One of many files: the figures of its report, or the error.
+
+    exit_code is the one that this file alone would have ended in; reason is why it failed or was not verified.
+    """
+
+    path: str
+    output: str | None
+    status: Literal["written", "dry run", "different", "not faster", "failed"]
+    exit_code: int
+    node_count_before: int | None = None
+    node_count_after: int | None = None
+    file_bytes_before: int | None = None
+    file_bytes_after: int | None = None
+    verification: str = ""
+    reason: str = ""
+    elapsed_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizeManyReport:
+    """What became of each of many files, in the order they were named in."""
+
+    kind: ClassVar[Literal["optimize_many"]] = "optimize_many"
+
+    files: tuple[OptimizedFile, ...]
+    failed_count: int
+    elapsed_ns: int

@@ -7,6 +7,7 @@ verified", with the reason; only a seen difference is "different".
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import time
 from collections.abc import Mapping, Sequence
@@ -52,8 +53,9 @@ def compare_in_child(
     tolerance: float | None = None,
     timeout_s: float | None = None,
     memory_bytes: int | None = None,
+    child: Child | None = None,
 ) -> Verification:
-    """Compare two model files in a child process of their own.
+    """Compare two model files in a child process of their own, or in the one given (see `comparing_child`).
 
     dims gives sizes for symbols; those that the original's inputs don't have count for nothing. run_count is how many
     runs there are at least (RUN_COUNT). inputs are (name, source) pairs as `given.read_inputs` takes them. tolerance
@@ -73,13 +75,12 @@ def compare_in_child(
         "inputs": [list(each) for each in inputs],
         "tolerance": tolerance,
     }
-    memory_bytes = usual_memory_bytes() if memory_bytes is None else memory_bytes
     if inputs:
         _check_inputs(original_path, inputs)
     stage = _Stage()
-    with Child(preload=("onnxruntime", "onnxctl.model.graph"), memory_bytes=memory_bytes) as child:
+    with comparing_child(memory_bytes) if child is None else contextlib.nullcontext(child) as worker:
         try:
-            answer, _ = child.call(
+            answer, _ = worker.call(
                 "onnxctl.runtime.compare:compare",
                 request,
                 timeout_s=TIMEOUT_S if timeout_s is None else timeout_s,
@@ -96,6 +97,12 @@ def compare_in_child(
             return _verdict("not verified", error.message, seed, started)
     found: Verification = decode(Verification, answer)
     return _timed(found, started)
+
+
+def comparing_child(memory_bytes: int | None = None) -> Child:
+    """A child process fit for any number of comparisons, within memory_bytes (None: most of what is available)."""
+    limit = usual_memory_bytes() if memory_bytes is None else memory_bytes
+    return Child(preload=("onnxruntime", "onnxctl.model.graph"), memory_bytes=limit)
 
 
 def foresee_obstacle(model: Model, graphs: ModelGraphs) -> str:
@@ -300,7 +307,7 @@ def _run_candidate(
         for reference in references:
             found.append(session.run(reference.feeds.values))
     except ModelError as error:
-        return found, f"the result doesn't run where the original does: {error.message}"
+        return found, f"the result doesn't run where the original does: {error.message.removeprefix(f'{path}: ')}"
     return found, ""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +30,7 @@ DATA_SET_PREFIX = "test_data_set_"
 _NUMBERED = re.compile(r"(input|output)_([0-9]{1,6})\.pb")
 _FILL = re.compile(r"(?:random:)?(normal|uniform|integers|ones|zeros|range|constant)((?::[-+.0-9e]+)*)")
 _FILLS = "random:normal, random:uniform[:LOW:HIGH], random:integers:LOW:HIGH, ones, zeros, range, constant:VALUE"
-_BAD_FILE = (OSError, ValueError, EOFError, KeyError, SyntaxError, DecodeError)
+_BAD_FILE = (OSError, ValueError, EOFError, KeyError, SyntaxError, DecodeError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,11 +198,11 @@ def fitted(name: str, kind: TypeProto, value: Any, source: str) -> Any:
     if not isinstance(value, np.ndarray) or not kind.HasField("tensor_type"):
         return value
     tensor = kind.tensor_type
-    wanted = DTYPES[tensor.elem_type].name if tensor.elem_type in DTYPES else "?"
     value = _as_written(value, tensor.elem_type)
-    found = "string" if value.dtype == object else str(value.dtype)
+    found = "string" if value.dtype == object else value.dtype.name
+    wanted = _numpy_name(tensor.elem_type)
     if found != wanted:
-        hint = f"convert it: numpy.save(FILE, array.astype({wanted!r}))" if found != "string" else ""
+        hint = f"convert it: numpy.save(FILE, array.astype({wanted!r}))" if "string" not in (found, wanted) else ""
         raise UsageError(f"{source}: input {name!r} takes {wanted}, this is {found}", hint=hint)
     if not tensor.HasField("shape"):
         return value
@@ -214,6 +215,12 @@ def fitted(name: str, kind: TypeProto, value: Any, source: str) -> Any:
         shape = ", ".join(str(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or "?" for dim in dims)
         raise UsageError(f"{source}: input {name!r} takes the shape [{shape}], this is {list(value.shape)}")
     return value
+
+
+def _numpy_name(number: int) -> str:
+    if number == TensorProto.STRING or number not in DTYPES:
+        return "string" if number == TensorProto.STRING else "?"
+    return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number)).name
 
 
 def _as_written(array: Array, number: int) -> Array:

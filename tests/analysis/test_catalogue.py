@@ -106,6 +106,7 @@ ODD = {
         y = If (b) < then_branch = t () => (float[1] a) { x = Neg(x) a = Neg(x) },
                      else_branch = e () => (float[1] c) { c = Neg(x) }> }""",
     "external-data-unsafe": CHAIN,
+    "external-data-invalid": CHAIN,
     "invalid-sparse-tensor": CHAIN,
     "functions-too-deep": CHAIN,
     "duplicate-node-name": """<ir_version: 8, opset_import: ["" : 17]>
@@ -118,11 +119,15 @@ def with_training_graph(model: ModelProto) -> None:
     model.training_info.add().algorithm.name = "step"
 
 
-def with_data_elsewhere(model: ModelProto) -> None:
-    weight = model.graph.initializer[0]
-    weight.ClearField("float_data")
-    weight.data_location = TensorProto.EXTERNAL
-    weight.external_data.add(key="location", value="/etc/passwd")
+def with_data_in(location: str, **entries: str) -> Callable[[ModelProto], None]:
+    def change(model: ModelProto) -> None:
+        weight = model.graph.initializer[0]
+        weight.ClearField("float_data")
+        weight.data_location = TensorProto.EXTERNAL
+        for key, value in {"location": location, **entries}.items():
+            weight.external_data.add(key=key, value=value)
+
+    return change
 
 
 def with_a_sparse_tensor_of_two_minds(model: ModelProto) -> None:
@@ -146,7 +151,8 @@ def with_a_chain_of_functions(model: ModelProto) -> None:
 
 CHANGES: dict[str, Callable[[ModelProto], None]] = {
     "training-info": with_training_graph,
-    "external-data-unsafe": with_data_elsewhere,
+    "external-data-unsafe": with_data_in("/etc/passwd"),
+    "external-data-invalid": with_data_in("model.onnx", length="1"),
     "invalid-sparse-tensor": with_a_sparse_tensor_of_two_minds,
     "functions-too-deep": with_a_chain_of_functions,
 }

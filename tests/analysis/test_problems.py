@@ -12,8 +12,8 @@ from onnxctl.analysis import structure
 from onnxctl.analysis.structure import check_structure, find_problems
 from onnxctl.errors import InvalidModel
 from onnxctl.model.loading import open_model
-from tests.analysis.test_structure import CHAIN, DAMAGES, NESTED, damaged
-from tests.analysis.test_summary import opened
+from tests.analysis.test_structure import CHAIN, DAMAGES, damaged
+from tests.analysis.test_summary import NESTED, opened
 
 
 def test_every_problem_is_gathered(tmp_path: Path) -> None:

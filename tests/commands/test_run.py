@@ -1,8 +1,13 @@
 """`onnxctl run`, the real command on real files."""
 
+import json
 import os
+import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx import numpy_helper
 
 from tests.command_line import onnxctl, strict_json
 from tests.conftest import SAMPLES
@@ -46,3 +51,84 @@ def test_symbols_that_are_not_in_the_model_are_named() -> None:
     done = onnxctl("run", LINEAR, "--dim", "bach=2")
     assert done.returncode == 2
     assert b"'bach'" in done.stderr
+
+
+# ---------------------------------------------------------------- given inputs, outputs kept
+
+
+def test_outputs_saved_are_the_outputs_and_verify_again(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.array([[1, 2, 3], [4, 5, 6]], np.float32))
+    model = os.fspath(shutil.copy(LINEAR, tmp_path / "model.onnx"))
+    archive, folder = tmp_path / "out.npz", tmp_path / "test_data_set_0"
+    for target in (archive, folder):
+        done = onnxctl("run", model, "--input", f"X={tmp_path / 'x.npy'}", "--save-outputs", os.fspath(target), *QUICK)
+        assert done.returncode == 0, done.stderr
+    assert np.load(archive)["prediction"].shape == (2, 1)
+    done = onnxctl("run", model, "--verify", *QUICK, "--json")
+    data = strict_json(done.stdout)["data"]
+    assert done.returncode == 0 and [each["status"] for each in data["verification"]] == ["equal"]
+    assert data["inputs"][0]["shape"] == [2, 3] and data["inputs"][0]["source"] == "test_data_set_0"
+    np.save(tmp_path / "x.npy", np.zeros((2, 3), np.float32))
+    (folder / "input_0.pb").write_bytes(numpy_helper.from_array(np.zeros((2, 3), np.float32)).SerializeToString())
+    wrong = onnxctl("run", model, "--verify", *QUICK)
+    assert wrong.returncode == 1 and b"different" in wrong.stdout
+
+
+def test_an_existing_output_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "out.npz").write_text("mine")
+    refused = onnxctl("run", LINEAR, "--save-outputs", os.fspath(tmp_path / "out.npz"), *QUICK)
+    assert refused.returncode == 2 and (tmp_path / "out.npz").read_text() == "mine"
+    forced = onnxctl("run", LINEAR, "--save-outputs", os.fspath(tmp_path / "out.npz"), "--force", *QUICK)
+    assert forced.returncode == 0 and list(np.load(tmp_path / "out.npz")) == ["prediction"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--input", "Y=ones"], 2, b"no input 'Y'"),
+        (["--input", "X=random:odd"], 2, b"random:uniform"),
+        (["--input", "X"], 2, b"NAME=VALUE"),
+        (["--input", "X=gone.npy"], 3, b"gone.npy"),
+        (["--data", "."], 2, b"no test data set"),
+        (["--provider", "cpu,,cuda"], 2, b"a name is missing"),
+        (["--provider-option", "cpu.arena=1"], 2, b"no options"),
+        (["--provider-option", "cuda.device_id=1"], 2, b"asked for are cpu"),
+        (["--provider-library", "mine=/nowhere/lib.so"], 4, b"/nowhere/lib.so"),
+        (["--provider", "cpu", "--require", "cuda"], 2, b"--provider cuda"),
+        (["--custom-ops", "/nowhere/lib.so"], 2, b"/nowhere/lib.so"),
+        (["--assert", "p95 < 3"], 2, b"'p95 < 3'"),
+        (["--assert", "median > 1h"], 2, b"'h' is no unit"),
+        (["--fail-if-slower", "3%"], 2, b"--baseline"),
+        (["--baseline", LINEAR], 3, b"not a report"),
+        (["--precision", "fine"], 2, b"not a percentage"),
+        (["--session-config", "x=1", "--session-config", "x=2"], 2, b"given twice"),
+    ],
+)
+def test_what_is_asked_wrongly_is_told(arguments: list[str], code: int, said: bytes) -> None:
+    done = onnxctl("run", LINEAR, *QUICK, *arguments)
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+
+
+def test_conditions_and_baselines_decide_the_exit_code(tmp_path: Path) -> None:
+    assert onnxctl("run", LINEAR, *QUICK, "--assert", "median < 60s").returncode == 0
+    failed = onnxctl("run", LINEAR, *QUICK, "--assert", "median < 1ns", "--assert", "memory > 1MB")
+    assert failed.returncode == 1 and failed.stdout.count(b"fails") == 1 and failed.stdout.count(b"holds") == 1
+    old = tmp_path / "old.json"
+    report = strict_json(onnxctl("run", LINEAR, "--runs", "30", "--json").stdout)
+    old.write_text(json.dumps(report))
+    assert onnxctl("run", LINEAR, "--runs", "30", "--baseline", os.fspath(old)).returncode == 0
+    report["data"]["samples_ns"] = [1] * 30
+    old.write_text(json.dumps(report))
+    slower = onnxctl("run", LINEAR, "--runs", "30", "--baseline", os.fspath(old), "--fail-if-slower", "3%")
+    assert slower.returncode == 1 and b"slower" in slower.stdout
+
+
+def test_threads_share_a_session_and_settings_are_reported() -> None:
+    done = onnxctl(
+        "run", LINEAR, "--concurrency", "3", "--runs", "30", "--graph-optimization", "basic", "--json",
+        "--session-config", "session.intra_op.allow_spinning=0",
+    )  # fmt: skip
+    data = strict_json(done.stdout)["data"]
+    assert (data["concurrency"], len(data["samples_ns"]), data["graph_optimization"]) == (3, 30, "basic")
+    assert data["session_config"] == [["session.intra_op.allow_spinning", "0"]]
+    assert data["throughput_per_second"] > 0

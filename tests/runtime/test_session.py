@@ -17,8 +17,9 @@ from onnxctl.errors import (
     UnsupportedModel,
     UsageError,
 )
+from onnxctl.reports import GraphOptimization
 from onnxctl.runtime import library
-from onnxctl.runtime.session import GraphOptimization, SessionSettings, open_session
+from onnxctl.runtime.session import SessionSettings, open_session
 from tests.conftest import SAMPLES
 
 AVAILABLE = onnxruntime.get_available_providers()

@@ -1,0 +1,112 @@
+"""What onnx itself says of a model: onnx.checker and strict type inference, on the skeleton, in a child process.
+
+Neither sees a weight: for the checker large tensors are emptied, and nothing has a place outside the message, so no
+path is followed and no model is too large.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from onnx import ModelProto
+
+from onnxctl.analysis.problems import Problem
+from onnxctl.child import Answer, Blob, Child, Progress
+from onnxctl.errors import MachineError
+from onnxctl.model.loading import Model, tensors_of_model
+from onnxctl.reports import JSON
+
+OPINION_TIMEOUT_S = 60.0
+
+FIRST_IR_VERSION = 3
+"""The oldest IR version whose rules onnx.checker knows: before it attributes had no types and models no opsets."""
+
+_LONGEST = 2_000
+
+
+class Opinion(NamedTuple):
+    """checker is its objection or "", types what strict inference tells; unasked says why neither is there."""
+
+    checker: str = ""
+    types: tuple[Problem, ...] = ()
+    unasked: str = ""
+
+
+def ask_onnx(model: Model, child: Child, *, timeout_s: float = OPINION_TIMEOUT_S) -> Opinion:
+    """Both opinions. Never raises for what the model does to the C++ code."""
+    if model.proto.ir_version < FIRST_IR_VERSION:
+        return Opinion(unasked=f"onnx does not check IR version {model.proto.ir_version}")
+    try:
+        answer, _ = child.call(
+            "onnxctl.analysis.onnx_opinion:judge",
+            {},
+            [_emptied(model).SerializePartialToString(), model.proto.SerializePartialToString()],
+            timeout_s=timeout_s,
+            doing="the check by onnx",
+        )
+    except MachineError as error:
+        return Opinion(unasked=error.message)
+    return Opinion(checker=answer["checker"], types=tuple(_type_problems(answer["inference"])))
+
+
+def _emptied(model: Model) -> ModelProto:
+    """A copy in which tensors on disk have no elements, and so need no data."""
+    copy = ModelProto()
+    copy.CopyFrom(model.proto)
+    for tensor in tensors_of_model(copy):
+        if model.payload(tensor) is not None:
+            del tensor.external_data[:]
+            tensor.ClearField("data_location")
+            tensor.dims[:] = [0]
+    return copy
+
+
+# ---------------------------------------------------------------- the child's side
+
+
+def judge(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
+    """Child target: what onnx.checker says of blob 0, and strict inference of blob 1, both ModelProtos."""
+    import onnx.checker
+    import onnx.shape_inference
+
+    checker, inference = "", []
+    try:
+        onnx.checker.check_model(bytes(blobs[0]))
+    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+        checker = str(error)[:_LONGEST] or type(error).__name__
+    for check_type in (False, True):  # with check_type it ends at the first wrong type, without it tells all shapes
+        try:
+            onnx.shape_inference.infer_shapes(bytes(blobs[1]), check_type=check_type, strict_mode=True, data_prop=True)
+        except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
+            inference.append(str(error))
+    return {"checker": checker, "inference": inference}, ()
+
+
+# ---------------------------------------------------------------- what strict inference says, line by line
+
+_SAID = re.compile(
+    r"\(op_type:(?P<op_type>\w*)(?:, node name: (?P<name>[^\n]*?))?\): (?P<message>(?!\[\w+\] Inference)[^\n]+)"
+)
+_KIND = re.compile(r"^\[(?P<kind>\w+)\] ")
+_CONSEQUENCE = "expected to have type but instead is null"
+"""Said of every node behind one that has no type."""
+
+
+def _type_problems(texts: Sequence[str]) -> Iterator[Problem]:
+    seen: set[tuple[str, str]] = set()
+    for text in texts:
+        for found in _SAID.finditer(text):
+            where = found["name"] or found["op_type"]
+            kind = _KIND.match(found["message"])
+            message = _KIND.sub("", found["message"]).strip()
+            if (where, message) in seen or _CONSEQUENCE in message:
+                continue
+            seen.add((where, message))
+            code = "type-error" if kind is None or kind["kind"] == "TypeInferenceError" else "shape-error"
+            if "existing shape differ" in message:
+                code = "stated-shape"
+            yield Problem(code, message, where, subject=f"node {where!r} ({found['op_type']})")
+    if not seen and texts and not any(_CONSEQUENCE in text for text in texts):
+        yield Problem("type-error", " ".join(texts[0].split())[:_LONGEST])

@@ -1,0 +1,45 @@
+"""`onnxctl check`: everything that is wrong with models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from onnxctl.commands.options import Format, Json, Timeout, chosen_format
+from onnxctl.errors import EXIT_NO
+
+EXAMPLES = """
+onnxctl check model.onnx
+onnxctl check models/*.onnx --strict
+onnxctl check model.onnx --no-load
+onnxctl check model.onnx --json | jq '.data.files[].problems[]'
+"""
+
+
+def command(
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="The model files; - reads one from standard input.")
+    ],
+    strict: Annotated[bool, typer.Option("--strict", help="Let warnings count as errors do.")] = False,
+    load: Annotated[
+        bool, typer.Option("--load/--no-load", help="See whether onnxruntime opens it, in a process of its own.")
+    ] = True,
+    timeout: Timeout = None,
+    format: Format = "text",
+    json: Json = False,
+) -> None:
+    """List everything that is wrong with a model.
+
+    Checked are the specification, types and shapes, stored data, and whether the installed onnxruntime opens it. Exit
+    code 1 where errors are found. A file that is no ONNX at all is exit code 3, and among several an error of its own.
+    """
+    from onnxctl import api
+    from onnxctl.commands.output import show_report
+    from onnxctl.render.progress import StatusLine
+
+    with StatusLine() as status:
+        report = api.check(*models, strict=strict, load=load, timeout_s=timeout, progress=status.tell)
+    show_report(report, chosen_format(format, json))
+    if not report.passed:
+        raise typer.Exit(EXIT_NO)

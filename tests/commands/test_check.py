@@ -1,0 +1,141 @@
+"""`onnxctl check`, the real command on real and damaged files: every problem, with its place and what to do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from onnx import ModelProto, TensorProto, helper, parser
+
+import onnxctl
+from onnxctl.errors import NotOnnx
+from onnxctl.reports import CheckReport
+from tests.analysis.test_structure import CHAIN
+from tests.analysis.test_summary import two_tensors_in_one_file
+from tests.command_line import onnxctl as command
+from tests.command_line import strict_json
+from tests.conftest import SAMPLES, sample_paths
+
+HEAD = '<ir_version: 10, opset_import: ["": 20]>'
+
+
+def saved(folder: Path, model: ModelProto | str, name: str = "model.onnx") -> str:
+    proto = parser.parse_model(model) if isinstance(model, str) else model
+    (folder / name).write_bytes(proto.SerializePartialToString())
+    return str(folder / name)
+
+
+def found(report: CheckReport) -> list[tuple[str, str, str]]:
+    return [(each.check, each.code, each.where) for file in report.files for each in file.problems]
+
+
+def test_all_samples_pass_in_one_report() -> None:
+    report = onnxctl.check(*map(str, sample_paths()))
+    assert report.passed
+    assert [each.path for each in report.files] == list(map(str, sample_paths()))
+    assert {step.status for each in report.files for step in each.steps} == {"passed"}
+    assert {len(each.steps) for each in report.files} == {5}
+
+
+def test_every_kind_of_problem_in_one_file(tmp_path: Path) -> None:
+    model = two_tensors_in_one_file(tmp_path)
+    (tmp_path / "weights.bin").write_bytes(bytes(3))
+    model.graph.node[0].attribute.append(helper.make_attribute("bogus", 1))
+    model.graph.node[0].input[0] = "ghost"
+    model.opset_import.add(domain="", version=7)
+    report = onnxctl.check(saved(tmp_path, model))
+    assert not report.passed
+    codes = {code for _, code, _ in found(report)}
+    assert {"unknown-attribute", "undefined-value", "invalid-opset-import", "external-data-invalid"} <= codes
+    steps = {each.name: each.status for each in report.files[0].steps}
+    assert steps == {
+        "file": "passed",
+        "specification": "failed",
+        "data": "failed",
+        "types": "passed",
+        "onnxruntime": "not checked",
+    }
+
+
+def test_shapes_that_contradict_each_other_are_told_once_for_each_node(tmp_path: Path) -> None:
+    text = f"""{HEAD} g (float[2] x, float[3] z, int64[2] i) => (float[2] y)
+    {{ [n1] a = Add (x, z) [n2] b = Sub (z, x) [n3] c = Relu (b) [n4] d = Add (x, i) [n5] y = Neg (x) }}"""
+    report = onnxctl.check(saved(tmp_path, text), load=False)
+    problems = [(code, where) for check, code, where in found(report) if check == "types"]
+    assert problems == [("shape-error", "n1"), ("shape-error", "n2"), ("type-error", "n4")]
+
+
+def test_a_shape_stated_wrongly_is_a_warning_that_strict_counts(tmp_path: Path) -> None:
+    path = saved(tmp_path, f"{HEAD} g (float[2] x) => (float[5] y) {{ [n1] y = Relu (x) }}")
+    report = onnxctl.check(path)
+    assert report.passed
+    assert ("types", "stated-shape", "n1") in found(report)
+    assert report.files[0].warning_count == 1
+    assert not onnxctl.check(path, strict=True).passed
+
+
+def test_what_only_onnxruntime_refuses_is_told(tmp_path: Path) -> None:
+    head = '<ir_version: 10, opset_import: ["": 20, "my.own": 1]>'
+    text = f"{head} g (float[2] x) => (float[2] y) {{ y = my.own.Thing (x) }}"
+    path = saved(tmp_path, text)
+    report = onnxctl.check(path)
+    assert [code for _, code, _ in found(report)] == ["custom-operator", "not-loadable"]
+    assert not report.passed
+    assert onnxctl.check(path, load=False).passed
+
+
+def test_what_only_the_checker_of_onnx_refuses_is_told(tmp_path: Path) -> None:
+    model = parser.parse_model(CHAIN)
+    model.ir_version = 3  # which wants every initializer among the inputs
+    report = onnxctl.check(saved(tmp_path, model))
+    assert ("specification", "onnx-checker", "") in found(report)
+    assert "'w'" in report.files[0].problems[0].message or "w in initializer" in report.files[0].problems[0].message
+
+
+def test_native_crashes_are_one_line(tmp_path: Path) -> None:
+    text = f"""{HEAD} g () => (int32[1] y)
+    <int32[1] a = {{-2147483648}}, int32[1] b = {{-1}}> {{ y = Div (a, b) }}"""
+    report = onnxctl.check(saved(tmp_path, text))
+    assert ("onnxruntime", "not-loadable", "") in found(report)
+    assert "crashed" in report.files[0].problems[-1].message
+
+
+def test_one_file_that_is_no_model_is_exit_3_and_among_several_a_row(tmp_path: Path) -> None:
+    page = tmp_path / "page.onnx"
+    page.write_text("<!DOCTYPE html><html></html>")
+    with pytest.raises(NotOnnx):
+        onnxctl.check(str(page))
+    assert command("check", str(page)).returncode == 3
+    done = command("check", str(page), os.fspath(SAMPLES / "digits_cnn.onnx"), "--json")
+    data: Any = strict_json(done.stdout)["data"]
+    assert done.returncode == 1
+    assert [each["passed"] for each in data["files"]] == [False, True]
+    assert data["files"][0]["problems"][0]["code"] == "not-onnx"
+
+
+def test_the_command_tells_the_place_and_the_remedy_and_ends_in_1(tmp_path: Path) -> None:
+    model = two_tensors_in_one_file(tmp_path)
+    (tmp_path / "weights.bin").unlink()
+    model.graph.node[0].name = "[red]\x1b[31m"
+    model.graph.node[0].attribute.append(helper.make_attribute("bogus", 1))
+    done = command("check", saved(tmp_path, model))
+    text = done.stdout.decode()
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert "[red]\\x1b[31m [bogus]" in text and "\x1b" not in text
+    assert "it belongs beside the model" in text
+    assert "2 errors" in text
+
+
+def test_standard_input_is_checked_too() -> None:
+    done = command("check", "-", "--json", stdin=(SAMPLES / "digits_cnn.onnx").read_bytes())
+    assert done.returncode == 0
+    assert strict_json(done.stdout)["data"]["files"][0]["path"] == "-"
+
+
+def test_a_type_of_output_that_nothing_makes_so(tmp_path: Path) -> None:
+    model = parser.parse_model(CHAIN)
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+    report = onnxctl.check(saved(tmp_path, model), load=False)
+    assert ("specification", "type-conflict", "y") in found(report)
