@@ -66,7 +66,7 @@ def write_case(folder: Path, name: str) -> Path:
     """One of onnx's own tests as a model with its first test data set beside it."""
     from onnx.backend.test.loader import load_model_tests
 
-    case = (
+    case: Any = (
         node_cases()[name]
         if name in node_cases()
         else next(each for kind in FOLDERS for each in load_model_tests(kind=kind) if each.name == name)
