@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from onnxctl.analysis.problems import Problem
+from onnxctl.analysis.scopes import as_text
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.propagation import propagate
+
+_TOLD = "contradiction: "
+_STATED = "contradiction: computed "
+"""How propagation begins to tell that the model states a type other than what follows from its inputs."""
 
 
 def find_contradictions(graphs: ModelGraphs) -> Iterator[Problem]:
     """Where sizes that must be equal are not, or the model states other than what follows from its inputs."""
-    seen: set[tuple[str, str]] = set()
-    for each in propagate(graphs).assumptions:
-        if each.contradiction and (each.where, each.message) not in seen:
-            seen.add((each.where, each.message))
-            yield Problem("shape-contradiction", each.message, each.where)
+    told = dict.fromkeys(
+        (as_text(each.where), each.message)
+        for each in propagate(graphs).assumptions
+        if each.contradiction and each.message.startswith(_TOLD)
+    )
+    for where, message in told:
+        code = "stated-shape" if message.startswith(_STATED) else "shape-contradiction"
+        yield Problem(code, message.removeprefix(_TOLD), where)

@@ -224,11 +224,11 @@ def _stored_in_words(model: Model) -> str:
 
 
 def _check_types(model: Model, found: _Found, checks: _Checks) -> None:
-    """onnx.checker and strict inference where they can go, and our own propagation."""
+    """onnx.checker and strict inference where they can go, our own propagation, and what a closer look finds."""
+    from onnxctl.analysis.findings import look_closer
     from onnxctl.analysis.onnx_opinion import ask_onnx
     from onnxctl.analysis.problems import Problem
     from onnxctl.analysis.typing_check import find_contradictions
-    from onnxctl.errors import InvalidModel
     from onnxctl.model.graph import ModelGraphs
 
     with found.step("types", "strict inference by onnx, onnx.checker, and symbolic propagation") as step:
@@ -239,11 +239,18 @@ def _check_types(model: Model, found: _Found, checks: _Checks) -> None:
             hint = "runtimes can be more lenient than the specification"
             found.add("specification", [Problem("onnx-checker", _in_one_line(opinion.checker), hint=hint)])
         found.add("types", opinion.types, warnings=_STATED)
-        if is_sound:
-            told = {each.where for each in opinion.types}
-            with contextlib.suppress(InvalidModel):
-                graphs = ModelGraphs(model)
-                found.add("types", (each for each in find_contradictions(graphs) if each.where not in told))
+        if not is_sound:
+            return
+        told = {each.where for each in opinion.types}
+        graphs = ModelGraphs(model)
+        found.add("types", (each for each in find_contradictions(graphs) if each.where not in told), warnings=_STATED)
+    with found.step("findings", "waste, leftovers, surprises"):
+        findings = look_closer(graphs)
+        found.add_findings("findings", (each for each in findings if each.code not in _TOLD_BY_TYPES))
+
+
+_TOLD_BY_TYPES = frozenset(("stated-shape", "shape-contradiction"))
+"""Findings of which only the first is told; `find_contradictions` tells them all."""
 
 
 def _in_one_line(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 if TYPE_CHECKING:
     from onnxctl.reports.shared import Severity
 
-CheckName = Literal["file", "specification", "types", "data", "onnxruntime"]
+CheckName = Literal["file", "specification", "types", "data", "findings", "onnxruntime"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

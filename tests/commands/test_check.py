@@ -36,7 +36,7 @@ def test_all_samples_pass_in_one_report() -> None:
     assert report.passed
     assert [each.path for each in report.files] == list(map(str, sample_paths()))
     assert {step.status for each in report.files for step in each.steps} == {"passed"}
-    assert {len(each.steps) for each in report.files} == {5}
+    assert {len(each.steps) for each in report.files} == {6}
 
 
 def test_every_kind_of_problem_in_one_file(tmp_path: Path) -> None:
