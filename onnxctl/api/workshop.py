@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from onnxctl.analysis.interface import describe_interface, interface_change
 from onnxctl.analysis.summary import summarize
+from onnxctl.api.freezing import freeze_or_refuse
 from onnxctl.api.progress import News
 from onnxctl.child import Child
-from onnxctl.errors import UsageError
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model, open_model
-from onnxctl.model.propagation import propagate
 from onnxctl.model.saving import Staged, Target, saved_bytes, stage
 from onnxctl.model.shapes import infer_types
 from onnxctl.passes import simplify_with_onnxsim as onnxsim
@@ -113,6 +112,7 @@ class Workshop:
         self._children = children
         self.trail: Sequence[str] = ()
         self._opened: Model | None = None
+        self._frozen = False
         choose_passes(config.passes, config.skip, pipeline)  # an unknown name is told before any work is done
 
     def open(self) -> Model:
@@ -127,13 +127,22 @@ class Workshop:
         """
         model, self._opened = self._opened or open_model(self.file), None
         graphs = ModelGraphs(model)
-        _freeze(graphs, dict(self.config.dims))
+        self._freeze(graphs)
         interface, bytes_before, nodes_before = describe_interface(model), saved_bytes(model), _node_count(graphs)
         result = self._run_passes(graphs, plan, limit)
         if plan.with_onnxsim and limit is None:
             result, graphs = self._join_onnxsim(graphs, plan, result)
         growth = _growth("node", nodes_before, _node_count(graphs)) or _growth("byte", bytes_before, saved_bytes(model))
         return Rewritten(model, result, interface_change(interface, describe_interface(model)), growth)
+
+    def _freeze(self, graphs: ModelGraphs) -> None:
+        """Freeze the dimensions that the config names; whether they can be is only asked once."""
+        dims = dict(self.config.dims)
+        if dims and not self._frozen:
+            freeze_or_refuse(graphs, dims, self._children.working)
+            self._frozen = True
+        elif dims:
+            freeze_dimensions(graphs, dims)
 
     def _run_passes(self, graphs: ModelGraphs, plan: Plan, limit: Limit | None) -> ManagerResult:
         infer_types(graphs, self._children.working)
@@ -213,24 +222,6 @@ def _growth(what: str, before: int, after: int) -> str:
 
 def _node_count(graphs: ModelGraphs) -> int:
     return sum(len(scope.nodes) for scope in graphs.scopes())
-
-
-def _freeze(graphs: ModelGraphs, dims: Mapping[str, int]) -> None:
-    """Freeze dimensions. Raises UsageError for an unknown one and where a size contradicts the rest of the model."""
-    if not dims:
-        return
-    before = _contradictions(graphs)
-    freeze_dimensions(graphs, dims)
-    for place, message in _contradictions(ModelGraphs(graphs.model)) - before:
-        sizes = ", ".join(f"{name}={size}" for name, size in dims.items())
-        raise UsageError(
-            f"--dim {sizes} contradicts the model at {place}: {message}",
-            hint="choose sizes that agree with the fixed ones of the model",
-        )
-
-
-def _contradictions(graphs: ModelGraphs) -> set[tuple[str, str]]:
-    return {(each.where, each.message) for each in propagate(graphs).assumptions if each.contradiction}
 
 
 def _together(
