@@ -143,6 +143,7 @@ def _one_hot(use: Use) -> Domain | None:
 
 
 def constant_number(use: Use, index: int) -> float | None:
+    """The first element of a constant input of numbers, None where it is no such thing."""
     value = _input(use, index)
     array = value.constant() if value is not None else None
     return float(array.reshape(-1)[0]) if array is not None and array.size and array.dtype.kind in "iuf" else None
