@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from onnxctl.reports.check import *  # noqa: F403
     from onnxctl.reports.cost import *  # noqa: F403
     from onnxctl.reports.details import *  # noqa: F403
+    from onnxctl.reports.diff import *  # noqa: F403
     from onnxctl.reports.encoding import decode as decode
     from onnxctl.reports.encoding import encode as encode
     from onnxctl.reports.encoding import field_types as field_types
@@ -47,6 +48,8 @@ _NAMES: Mapping[str, str] = {
         RunReport""",
     "check": "CheckName CheckProblem CheckStep CheckedFile CheckReport",
     "providers": "ProviderInfo ProvidersReport",
+    "diff": """TextChange InterfaceChange NodeChange WeightChange DiffCounts TopAgreement OutputDifference
+        OutputsComparison DiffReport""",
     "explanation": "Explanation ExplainReport",
     "kinds": "Report KINDS",
     "encoding": "encode decode field_types",
