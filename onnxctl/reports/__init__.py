@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from onnxctl.reports.kinds import Report as Report
     from onnxctl.reports.measurement import *  # noqa: F403
     from onnxctl.reports.optimization import *  # noqa: F403
+    from onnxctl.reports.profile import *  # noqa: F403
     from onnxctl.reports.providers import *  # noqa: F403
     from onnxctl.reports.shared import *  # noqa: F403
     from onnxctl.reports.summary import *  # noqa: F403
@@ -47,6 +48,7 @@ _NAMES: Mapping[str, str] = {
         Environment NodePlacement NodeOnCpu DataSetCheck DevicePhases Verdict Ratio BaselineComparison Assertion
         RunReport""",
     "check": "CheckName CheckProblem CheckStep CheckedFile CheckReport",
+    "profile": "NodeProfile OperatorProfile MachinePeak ProfileReport",
     "providers": "ProviderInfo ProvidersReport",
     "diff": """TextChange InterfaceChange NodeChange WeightChange DiffCounts TopAgreement OutputDifference
         OutputsComparison DiffReport""",
