@@ -19,7 +19,7 @@ from typer.core import TyperCommand
 from typer.main import get_command
 
 from onnxctl import __version__
-from onnxctl.commands import check, explain, inspect, optimize, providers, run
+from onnxctl.commands import check, diff, explain, inspect, optimize, providers, run
 from onnxctl.errors import (
     EXIT_BUG,
     EXIT_DONE,
@@ -33,7 +33,7 @@ from onnxctl.errors import (
 if TYPE_CHECKING:
     from onnxctl.reports import ErrorReport
 
-COMMANDS: tuple[ModuleType, ...] = (inspect, optimize, run, check, providers, explain)
+COMMANDS: tuple[ModuleType, ...] = (inspect, optimize, run, check, diff, providers, explain)
 """The subcommands, in the order of the help. Each module has a function `command` and the text `EXAMPLES`."""
 
 _EXIT_CODES = """Exit codes: 0 done; 1 done, and the answer is no; 2 asked wrongly; 3 the file can't be used as a model;
@@ -49,7 +49,8 @@ def execute(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Whatever is raised below ends here, in one line and a hint."""
     _prepare_process()
     try:
-        code = get_command(build_app()).main(list(arguments), prog_name="onnxctl", standalone_mode=False)
+        app = build_app(_named_by(arguments))
+        code = get_command(app).main(list(arguments), prog_name="onnxctl", standalone_mode=False)
         if code != EXIT_INTERRUPTED:
             return code or EXIT_DONE
         report = _describe(KeyboardInterrupt())
@@ -61,14 +62,22 @@ def execute(arguments: Sequence[str]) -> int:
     return report.exit_code
 
 
-def build_app() -> typer.Typer:
-    """The command line as Typer knows it."""
+def build_app(commands: Sequence[ModuleType] = COMMANDS) -> typer.Typer:
+    """The command line as Typer knows it, with these subcommands."""
     app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, epilog=_EXIT_CODES)
     app.callback(invoke_without_command=True)(_global_options)
-    for module in COMMANDS:
-        name = module.__name__.rpartition(".")[2].replace("_", "-")
-        app.command(name, cls=PlainCommand, epilog=module.EXAMPLES)(module.command)
+    for module in commands:
+        app.command(_command_name(module), cls=PlainCommand, epilog=module.EXAMPLES)(module.command)
     return app
+
+
+def _command_name(module: ModuleType) -> str:
+    return module.__name__.rpartition(".")[2].replace("_", "-")
+
+
+def _named_by(arguments: Sequence[str]) -> Sequence[ModuleType]:
+    """The subcommand that comes first, else all there are: to make the options of all takes as long as to run one."""
+    return [each for each in COMMANDS if _command_name(each) == next(iter(arguments), "")] or COMMANDS
 
 
 class PlainCommand(TyperCommand):

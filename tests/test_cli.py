@@ -94,7 +94,7 @@ def test_debug_shows_the_traceback_harmlessly(
         (["run", "x.onnx", "--runs", "zero", "--json"], "'--runs'"),
         (["run", "x.onnx", "--duration", "-1", "--json"], "greater than 0"),
         (["run", "x.onnx", "--duration", "nan", "--json"], "greater than 0"),
-        (["run", "x.onnx", "y.onnx", "--json"], "y.onnx"),
+        (["providers", "x.onnx", "--json"], "x.onnx"),
         (["inspect", "x.onnx", "--json", "--format", "yaml"], "yaml"),
     ],
 )

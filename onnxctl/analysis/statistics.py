@@ -66,7 +66,7 @@ def _from_codes(tensor: Tensor, dtype: Dtype, digest: hashlib._Hash) -> WeightSt
     left = tensor.element_count
     for chunk in raw_chunks(tensor):
         digest.update(chunk)
-        codes = _codes(chunk, dtype.bits)[:left]
+        codes = element_codes(chunk, dtype.bits)[:left]
         left -= len(codes)
         counts += np.bincount(codes, minlength=len(counts))
     used = np.flatnonzero(counts)
@@ -90,7 +90,7 @@ def _from_codes(tensor: Tensor, dtype: Dtype, digest: hashlib._Hash) -> WeightSt
     )
 
 
-def _codes(chunk: bytes, bits: int) -> Array:
+def element_codes(chunk: bytes, bits: int) -> Array:
     """The unsigned codes of the elements, padding included; sub-byte elements lie from the low bits up."""
     if bits == 16:
         return np.frombuffer(chunk, dtype="<u2")

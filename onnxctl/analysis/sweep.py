@@ -42,5 +42,6 @@ def _point(graphs: ModelGraphs, dims: Mapping[str, int], swept: Mapping[str, int
         read_bytes=cost.read_bytes.value,
         written_bytes=cost.written_bytes.value,
         peak_bytes=count_memory(found, dims, stated=stated).peak_bytes,
+        symbols=cost.symbols,
         contradictions=cost.contradictions,
     )

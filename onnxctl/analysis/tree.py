@@ -126,7 +126,7 @@ def _modules(rows: list[Row]) -> _Module:
         placed += module is not root
     if 2 * placed < len(rows):
         return _Module("")
-    while len(root.parts) == 1 and not next(iter(root.parts.values())).rows:
+    while len(root.parts) == 1 and not root.rows:
         root = next(iter(root.parts.values()))
     return root
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onnxctl.api.checking import check as check
+    from onnxctl.api.difference import diff as diff
     from onnxctl.api.explanation import explain as explain
     from onnxctl.api.inspection import inspect as inspect
     from onnxctl.api.inspection import inspect_many as inspect_many
@@ -29,6 +30,7 @@ _HOMES: Mapping[str, str] = {
     "inspect": "inspection",
     "inspect_many": "inspection",
     "check": "checking",
+    "diff": "difference",
     "optimize": "optimization",
     "optimize_as": "optimization",
     "optimize_many": "many",

@@ -23,7 +23,7 @@ def inspect(
     cost: bool = False,
     memory: bool = False,
     tree: bool = False,
-    depth: int = 2,
+    depth: int = 3,
     node: str | None = None,
     dims: Mapping[str, int] | None = None,
     sweep: Mapping[str, Sequence[int]] | None = None,

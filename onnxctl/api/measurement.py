@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from onnxctl.api.progress import News, silent
 
 if TYPE_CHECKING:
+    from onnxctl.model.loading import Model
     from onnxctl.reports import GraphOptimization, ProvidersReport, RunConfig, RunReport
 
 
@@ -21,6 +22,7 @@ def run(
     inputs: Mapping[str, str] | None = None,
     data: str | None = None,
     verify: bool = False,
+    profile: bool = False,
     save_outputs: str | None = None,
     force: bool = False,
     warmup: int | None = None,
@@ -39,7 +41,8 @@ def run(
 
     Inputs are generated, the same seed giving the same ones, unless `inputs` names a file or a way to make them
     ("random:normal") by input, or `data` an ONNX test data set. dims gives symbolic dimensions a size. verify holds the
-    outputs against test data, or else against the CPU without graph optimizations. runs, or else duration_s and
+    outputs against test data, or else against the CPU without graph optimizations; profile tells where the time goes.
+    runs, or else duration_s and
     precision, say how much is timed after `warmup` untimed runs. Raises ProviderUnavailable where a provider can't be
     used here.
     """
@@ -54,6 +57,7 @@ def run(
         inputs=tuple((inputs or {}).items()),
         data_folder=data,
         verify=verify,
+        profile=profile,
         save_outputs=save_outputs,
         force=force,
         warmup_count=default.warmup_count if warmup is None else warmup,
@@ -82,13 +86,18 @@ def measure_run(
     from onnxctl.analysis.structure import require_usable
     from onnxctl.model.loading import model_file, open_model
     from onnxctl.runtime.judging import compare_to_baseline, judge, other_conditions, parse_condition, read_baseline
-    from onnxctl.runtime.measure import measure_in_child
+    from onnxctl.runtime.measure import measure_in_child, require_all
 
     conditions = [parse_condition(text) for text in assertions]
     earlier = read_baseline(baseline) if baseline is not None else None
+    news = progress or silent
     with model_file(config.path) as file:
-        require_usable(open_model(file))
-        report = measure_in_child(dataclasses.replace(config, path=file), progress=progress or silent)
+        model = open_model(file)
+        require_usable(model)
+        report = measure_in_child(dataclasses.replace(config, path=file), progress=news)
+        if config.profile or config.trace or report.nodes_on_cpu:
+            report = _explained(report, model, dataclasses.replace(config, path=file), news)
+    require_all(config, report)
     report = dataclasses.replace(
         report, path=config.path, assertions=tuple(judge(condition, report) for condition in conditions)
     )
@@ -99,6 +108,34 @@ def measure_run(
         baseline=compare_to_baseline(report, earlier, fail_if_slower),
         findings=(*report.findings, *other_conditions(report, earlier)),
     )
+
+
+def _explained(report: RunReport, model: Model, config: RunConfig, news: News) -> RunReport:
+    """The report with where the time went: why nodes were left to the CPU, and if asked for the profile."""
+    from onnxctl.analysis.cost.counting import count_cost
+    from onnxctl.model.graph import ModelGraphs
+    from onnxctl.model.propagation import propagate
+    from onnxctl.model.shapes import state_input_shapes
+    from onnxctl.runtime.explaining import explain_profile
+    from onnxctl.runtime.profiling import profile_in_child
+
+    record = profile_in_child(config, median_ns=report.latency.median_ns, calibrate=config.profile, progress=news)
+    shares = dict(record.time_shares)
+    report = dataclasses.replace(
+        report,
+        placement=tuple(
+            dataclasses.replace(each, time_share=shares.get(each.provider, 0.0)) for each in report.placement
+        ),
+        nodes_on_cpu=record.nodes_on_cpu,
+        device_copy_count=record.copy_count,
+        files_written=(*report.files_written, *record.files_written),
+    )
+    if not config.profile:
+        return report
+    state_input_shapes(model, {each.name: each.shape for each in report.inputs if each.shape is not None})
+    dims = dict(report.dims)
+    costs = count_cost(propagate(ModelGraphs(model), dims=dims, smallest_dimension=1), dims, nodes=True).nodes
+    return dataclasses.replace(report, profile=explain_profile(record, costs or (), report.latency.median_ns))
 
 
 def providers() -> ProvidersReport:

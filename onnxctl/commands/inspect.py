@@ -59,7 +59,7 @@ def command(
     ] = False,
     depth: Annotated[
         int, typer.Option("--depth", metavar="N", min=1, help="With --tree: of modules.", rich_help_panel=_WHAT)
-    ] = 2,
+    ] = 3,
     text: Annotated[
         bool,
         typer.Option(

@@ -28,6 +28,7 @@ onnxctl run model.onnx
 onnxctl run model.onnx --dim batch=8 --provider cuda
 onnxctl run model.onnx --input x=picture.npy --save-outputs result.npz
 onnxctl run model.onnx --verify
+onnxctl run model.onnx --profile --trace trace.json
 onnxctl run model.onnx --threads 1 --assert 'p95 < 20ms'
 onnxctl run model.onnx --json | jq '.data.latency.median_ns'
 """
@@ -206,6 +207,14 @@ def command(
         int,
         _option("--concurrency", panel=_MEASURING, metavar="N", min=1, max=256, help="Threads that run it at once."),
     ] = 1,
+    profile: Annotated[
+        bool,
+        _option("--profile", panel=_MEASURING, help="Tell where the time goes, node by node, and what bounds it."),
+    ] = False,
+    trace: Annotated[
+        str | None,
+        _option("--trace", panel=_MEASURING, metavar="FILE", help="Write a trace for ui.perfetto.dev, as JSON."),
+    ] = None,
     timeout: Timeout = None,
     baseline: Annotated[
         str | None,
@@ -268,6 +277,8 @@ def command(
         graph_optimization=graph_optimization,
         session_config=parse_pairs("--session-config", session_config),
         custom_ops=tuple(custom_ops or ()),
+        profile=profile,
+        trace=trace,
         timeout_s=timeout,
     )
     with StatusLine() as status:

@@ -16,7 +16,7 @@ from onnxctl.errors import CorruptModel, InvalidModel, ModelError, OnnxctlError,
 from onnxctl.model import sniff, wire
 from onnxctl.model.fields import MAXIMUM_NESTING
 from onnxctl.model.files import DataFile, FileSource, check_location, model_folders, open_regular, source_of
-from onnxctl.model.tensors import DTYPES, Array, Payload, Tensor, raw_byte_count
+from onnxctl.model.tensors import DTYPES, NATIVE_DTYPES, Array, Payload, Tensor, raw_byte_count
 
 STANDARD_INPUT = "-"
 """The path that means: read the model from standard input."""
@@ -56,22 +56,28 @@ class Model:
 
     def new_tensor(self, name: str, array: Array) -> TensorProto:
         """A TensorProto with these values; large ones go to an anonymous temporary file and not to memory."""
-        from onnx import numpy_helper
+        from onnx import helper, numpy_helper
 
-        proto = numpy_helper.from_array(array, name)
-        if len(proto.raw_data) < wire.PAYLOAD_THRESHOLD_BYTES:
+        is_large = array.dtype != object and array.nbytes >= wire.PAYLOAD_THRESHOLD_BYTES
+        number = helper.np_dtype_to_tensor_dtype(array.dtype.newbyteorder("=")) if is_large else 0
+        if number in NATIVE_DTYPES:
+            proto = TensorProto(name=name, data_type=number, dims=array.shape)
+            flat = array.astype(NATIVE_DTYPES[number], order="C", copy=False).reshape(-1)
+            self._mark(proto, self._spooled(memoryview(flat.view("u1").data)))
             return proto
-        data = proto.raw_data
-        proto.ClearField("raw_data")
-        self._mark(proto, self._spooled(data))
+        proto = numpy_helper.from_array(array, name)
+        if len(proto.raw_data) >= wire.PAYLOAD_THRESHOLD_BYTES:
+            data = proto.raw_data
+            proto.ClearField("raw_data")
+            self._mark(proto, self._spooled(memoryview(data)))
         return proto
 
-    def _spooled(self, data: bytes) -> Payload:
+    def _spooled(self, data: memoryview) -> Payload:
         if self._spool is None:
             with tempfile.TemporaryFile() as file:
                 self._spool = DataFile("", opened=source_of(file, "(temporary file)"))
         source, offset = self._spool.source(), self._spool_size
-        view = memoryview(data)
+        view = data
         while len(view):
             written = os.pwrite(source.descriptor, view, self._spool_size)
             view, self._spool_size = view[written:], self._spool_size + written

@@ -6,7 +6,7 @@ The C++ code of shape inference crashes or hangs on some hostile models, hence t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import onnx
 from onnx import GraphProto, ModelProto, ValueInfoProto
@@ -14,6 +14,7 @@ from onnx import GraphProto, ModelProto, ValueInfoProto
 from onnxctl.child import Answer, Blob, Child, Progress
 from onnxctl.errors import CorruptModel, MachineError, ModelError
 from onnxctl.model.graph import ModelGraphs
+from onnxctl.model.loading import Model
 from onnxctl.model.propagation import Propagation, propagate
 from onnxctl.reports import JSON
 
@@ -119,3 +120,14 @@ def _only_types(graph: GraphProto) -> GraphProto:
     types.value_info.extend(graph.value_info)
     types.value_info.extend(graph.output)
     return types
+
+
+def state_input_shapes(model: Model, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Write down, in the model in memory, the shapes that its inputs were seen to have."""
+    for value in model.proto.graph.input:
+        shape = shapes.get(value.name)
+        if shape is not None and value.type.HasField("tensor_type"):
+            del value.type.tensor_type.shape.dim[:]
+            value.type.tensor_type.shape.SetInParent()
+            for size in shape:
+                value.type.tensor_type.shape.dim.add(dim_value=size)

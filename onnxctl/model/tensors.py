@@ -153,7 +153,7 @@ class Tensor:
             raise UnsupportedModel(f"tensor {self.name!r} has {rank} dimensions, more than {MAXIMUM_RANK}")
         if self.payload is None:
             return _inline_array(self.proto)
-        native = _NATIVE.get(self.proto.data_type)
+        native = NATIVE_DTYPES.get(self.proto.data_type)
         if native is not None and self.payload.field in (wire.RAW_DATA, wire.FLOAT_DATA, wire.DOUBLE_DATA):
             self.payload.check()
             array = np.empty(self.shape, dtype=native)
@@ -167,11 +167,12 @@ class Tensor:
         return _inline_array(complete)
 
 
-_NATIVE: dict[int, np.dtype[Any]] = {
+NATIVE_DTYPES: dict[int, np.dtype[Any]] = {
     number: np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number)).newbyteorder("<")
     for number, dtype in DTYPES.items()
     if dtype.bits >= 8 and dtype.number not in (TensorProto.STRING, TensorProto.UNDEFINED)
 }
+"""The numpy types whose bytes are those of raw_data, by element type."""
 
 
 def _inline_array(proto: TensorProto) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from onnxctl.render.document import Column, Document, Heading, Table
@@ -14,17 +16,18 @@ _SHOWN_OPERATORS = 3
 
 
 def comparison_document(report: InspectManyReport) -> Document:
-    """A row for each model."""
+    """A row for each model; the folder that all are in is said once."""
+    folder = _common_folder([model.path for model in report.models])
     columns = [
         Column(title="model", overflow="cut", code=True),
         Column(title="size", align="right"),
         Column(title="params", align="right"),
-        Column(title="nodes", align="right"),
-        Column(title="opset", align="right"),
+        Column(title="nodes", align="right", optional=True),
+        Column(title="opset", align="right", optional=True),
     ]
     rows = [
         [
-            model.path,
+            model.path[len(folder) :],
             format_bytes(model.total_bytes),
             format_count(model.parameter_count),
             format_count(model.node_count),
@@ -36,16 +39,24 @@ def comparison_document(report: InspectManyReport) -> Document:
         columns += [Column(title=title, align="right", overflow="cut") for title in ("MACs", "FLOPs")]
         for row, model in zip(rows, report.models, strict=True):
             cost = model.cost
-            row += ["", ""] if cost is None else [format_quantity(each, longest=2) for each in (cost.macs, cost.flops)]
+            row += ["", ""] if cost is None else [format_quantity(each, longest=1) for each in (cost.macs, cost.flops)]
     if any(model.memory is not None for model in report.models):
         columns.append(Column(title="peak memory", align="right"))
         for row, model in zip(rows, report.models, strict=True):
             row.append("" if model.memory is None else format_bytes(model.memory.peak_bytes))
-    columns += [Column(title="weights", overflow="cut"), Column(title="operators", overflow="cut", style="dim")]
+    columns.append(Column(title="weights", overflow="cut", optional=True))
+    columns.append(Column(title="operators", overflow="cut", style="dim", optional=True))
     for row, model in zip(rows, report.models, strict=True):
         row += [", ".join(each.dtype for each in model.parameters), _operators(model)]
-    heading = Heading(f"{len(report.models)} models", level=1)
+    heading = Heading(f"{len(report.models)} models", f"in {folder}" if folder else "", level=1)
     return Document((heading, Table(tuple(columns), tuple(map(tuple, rows)))), more="more: --cost, --memory, --json")
+
+
+def _common_folder(paths: Sequence[str]) -> str:
+    """The folder that all paths are in, with a slash; "" where there is no such, or it is this one."""
+    folders = {os.path.dirname(path) for path in paths}
+    folder = folders.pop() if len(folders) == 1 else ""
+    return os.path.join(folder, "") if folder else ""
 
 
 def _opset(model: ModelSummary) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from onnxctl.render.document import Block, Cell, Column, Facts, Heading, Paragraph, Table
-from onnxctl.render.units import count_of, format_bytes, format_count, format_quantity, operator_name
+from onnxctl.render.units import count_of, format_amount, format_bytes, format_count, format_quantity, operator_name
 
 if TYPE_CHECKING:
     from onnxctl.reports import CostReport, MemoryReport, NodeCost, OperatorCost, Quantity, SweepPoint
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _MOST_OPERATORS = 9
 """Rows of the table of operators; what costs less is told in a line. With the totals they fit a small terminal."""
 _MOST_LIVE = 5
+_MOST_TERMS = 2
+"""Terms of a polynomial that a line shows; JSON has all."""
 _BAR = 20
 
 
@@ -25,26 +27,27 @@ def cost_blocks(cost: CostReport, parameter_count: int, operator_count: int) -> 
     blocks: list[Block] = [Heading("Cost", _circumstances(cost)), Facts(_totals(cost, parameter_count))]
     if cost.nodes is not None:
         shown = f"{len(cost.nodes):,} of {count_of(cost.node_count, 'node')}"
-        blocks += [Heading("Nodes", shown), _nodes(cost.nodes)]
+        blocks += [Heading("Nodes", shown), _nodes(cost.nodes, len(cost.symbols))]
     elif cost.operators:
         chosen = len(cost.operators) < operator_count
-        blocks += _operators(cost.operators, len(cost.operators) if chosen else _MOST_OPERATORS)
+        most = len(cost.operators) if chosen else _MOST_OPERATORS
+        blocks += _operators(cost.operators, most, len(cost.symbols))
     blocks += [Paragraph(text, "warning") for text in _doubts(cost)]
     return blocks
 
 
 def _circumstances(cost: CostReport) -> str:
     sizes = ", ".join(f"{name}={size}" for name, size in cost.dims)
-    return f"of one run with {sizes}" if sizes else "of one run"
+    return f"of one run{f' with {sizes}' if sizes else ''}; a MAC is two FLOPs"
 
 
 def _totals(cost: CostReport, parameter_count: int) -> tuple[tuple[str, Cell], ...]:
     rows: list[tuple[str, Cell]] = [
-        ("MACs", format_quantity(cost.macs)),
-        ("FLOPs", f"{format_quantity(cost.flops)}  (a multiply-accumulate is two)"),
+        ("MACs", format_quantity(cost.macs, longest=_MOST_TERMS)),
+        ("FLOPs", format_quantity(cost.flops, longest=_MOST_TERMS)),
         ("parameters", format_count(parameter_count)),
-        ("bytes read", format_quantity(cost.read_bytes, "B")),
-        ("bytes written", format_quantity(cost.written_bytes, "B")),
+        ("bytes read", format_quantity(cost.read_bytes, "B", longest=_MOST_TERMS)),
+        ("bytes written", format_quantity(cost.written_bytes, "B", longest=_MOST_TERMS)),
     ]
     if cost.arithmetic_intensity is not None:
         rows.append(("intensity", f"{cost.arithmetic_intensity:.3g} FLOPs per byte"))
@@ -66,71 +69,74 @@ def _doubts(cost: CostReport) -> list[str]:
 # ---------------------------------------------------------------- tables
 
 
-def _operators(operators: Sequence[OperatorCost], most: int) -> list[Block]:
+def _operators(operators: Sequence[OperatorCost], most: int, symbol_count: int) -> list[Block]:
     drawn = list(operators[:most])
-    while drawn and most < len(operators) and not _amount(drawn[-1].flops):
+    while drawn and most < len(operators) and not _size(drawn[-1].flops):
         drawn.pop()
-    largest = max((_amount(row.flops) for row in operators), default=0)
+    largest = max((row.flops.value or 0 for row in operators), default=0)
     columns = (
         Column(title="operator", overflow="cut", code=True),
         Column(title="nodes", align="right"),
-        *_amount_columns(),
-        Column(style="accent", drawn=True),
+        *_amount_columns(symbol_count),
+        *(() if symbol_count else (Column(style="accent", drawn=True),)),
     )
     rows = tuple(
         (
             operator_name(row.domain, row.op_type),
             format_count(row.count),
-            *_cells(row.macs, row.flops, row.read_bytes, row.written_bytes),
-            _bar(_amount(row.flops), largest, _BAR // 2),
+            *_amounts(row, symbol_count),
+            *(() if symbol_count else (_bar(row.flops.value, largest, _BAR // 2),)),
         )
         for row in drawn
     )
     blocks: list[Block] = [Table(columns, rows)] if rows else []
-    rest = operators[len(drawn) :]
+    rest = sorted(operators[len(drawn) :], key=lambda row: -row.count)
     if rest:
         others = ", ".join(f"{operator_name(row.domain, row.op_type)} {row.count:,}" for row in rest)
-        blocks.append(Paragraph(f"{'and' if rows else 'only'} {others}", "dim"))
+        blocks.append(Paragraph(f"{'and' if rows else 'only'} {others}", "dim", continues=True))
     return blocks
 
 
-def _nodes(nodes: Sequence[NodeCost]) -> Block:
+def _nodes(nodes: Sequence[NodeCost], symbol_count: int) -> Block:
     if not nodes:
         return Paragraph("none")
+    noted = any(node.reason for node in nodes)
     columns = (
         Column(title="node", overflow="cut", code=True),
         Column(title="operator", style="accent", code=True),
-        *_amount_columns(),
+        *_amount_columns(symbol_count),
         Column(title="params", align="right"),
-        *((Column(title="note", style="dim", overflow="cut"),) if any(node.reason for node in nodes) else ()),
+        *((Column(title="note", style="dim", overflow="cut"),) if noted else ()),
     )
     rows = tuple(
         (
             f"{node.scope}/{node.name}" if node.scope else node.name,
             operator_name(node.domain, node.op_type),
-            *_cells(node.macs, node.flops, node.read_bytes, node.written_bytes),
+            *_amounts(node, symbol_count),
             format_count(node.parameter_count) if node.parameter_count else "",
-            *((node.reason,) if any(each.reason for each in nodes) else ()),
+            *((node.reason,) if noted else ()),
         )
         for node in nodes
     )
     return Table(columns, rows)
 
 
-def _amount_columns() -> tuple[Column, ...]:
-    return tuple(Column(title=title, align="right", overflow="cut") for title in ("MACs", "FLOPs", "bytes"))
+def _amount_columns(symbol_count: int) -> tuple[Column, ...]:
+    """MACs, FLOPs and bytes; polynomials of several symbols are too wide for all three."""
+    titles = ("MACs", "FLOPs", "bytes")[: 3 if symbol_count < 2 else 2]
+    return tuple(Column(title=title, align="right", overflow="cut", optional=title == "bytes") for title in titles)
 
 
-def _cells(
-    macs: Quantity | None, flops: Quantity | None, read: Quantity | None, written: Quantity | None
-) -> tuple[str, str, str]:
+def _amounts(row: OperatorCost | NodeCost, symbol_count: int) -> tuple[str, ...]:
     """The amounts of a row; nothing where there is none, a question mark where it can't be known."""
-    moved = None if read is None or written is None else _sum(read, written)
-    return (_unless_none(macs, ""), _unless_none(flops, ""), _unless_none(moved, "B"))
+    if symbol_count > 1:
+        return (_amount(row.macs, longest=1), _amount(row.flops, longest=1))
+    moved = None if row.read_bytes is None or row.written_bytes is None else _sum(row.read_bytes, row.written_bytes)
+    return (_amount(row.macs), _amount(row.flops), _amount(moved, "B"))
 
 
-def _unless_none(amount: Quantity | None, unit: str) -> str:
-    return "" if amount is not None and amount.value == 0 else format_quantity(amount, unit, longest=2)
+def _amount(amount: Quantity | None, unit: str = "", longest: int = _MOST_TERMS) -> str:
+    return "" if amount is not None and amount.value == 0 else format_quantity(amount, unit, longest)
 
 
 def _sum(first: Quantity, second: Quantity) -> Quantity:
@@ -146,11 +152,9 @@ def _sum(first: Quantity, second: Quantity) -> Quantity:
     return Quantity(value=None, expression="", terms=terms)
 
 
-def _amount(quantity: Quantity) -> int:
-    """A number for the length of a bar: the value, or the largest coefficient."""
-    if quantity.value is not None:
-        return quantity.value
-    return max((abs(coefficient) for coefficient, _ in quantity.terms), default=0)
+def _size(amount: Quantity) -> int:
+    """Whether there is anything, and by its largest coefficient how much."""
+    return amount.value if amount.value is not None else max((abs(each) for each, _ in amount.terms), default=0)
 
 
 def _bar(amount: int | None, largest: int, width: int) -> str:
@@ -167,8 +171,8 @@ def memory_blocks(memory: MemoryReport) -> list[Block]:
     if memory.peak_bytes is None:
         if memory.symbols and not memory.unknown_count:
             example = " ".join(f"--dim {name}=1" for name in memory.symbols if not name.startswith("?"))
-            known = f"it depends on {', '.join(memory.symbols)}" + (f": say {example}" if example else "")
-            return [heading, Paragraph(known)]
+            depends = f"it depends on {', '.join(memory.symbols)}"
+            return [heading, Paragraph(f"{depends}: say {example}" if example else depends)]
         unknown = f"the sizes of {count_of(memory.unknown_count, 'value')} depend on the data"
         return [heading, Paragraph(f"not known: {unknown}")]
     facts: tuple[tuple[str, Cell], ...] = (
@@ -202,7 +206,7 @@ def sweep_blocks(points: Sequence[SweepPoint]) -> list[Block]:
     rows = tuple(
         (
             *(f"{size:,}" for _, size in point.dims),
-            *(("?" if amount is None else format_count(amount)) for amount in (point.macs, point.flops)),
+            *(("?" if amount is None else format_amount(amount)) for amount in (point.macs, point.flops)),
             *(format_bytes(amount) for amount in (point.read_bytes, point.written_bytes, point.peak_bytes)),
             _bar(point.flops, largest, _BAR),
         )
@@ -212,4 +216,6 @@ def sweep_blocks(points: Sequence[SweepPoint]) -> list[Block]:
     for point in points:
         sizes = ", ".join(f"{name}={size}" for name, size in point.dims)
         blocks += [Paragraph(f"contradiction with {sizes}: {text}", "warning") for text in point.contradictions[:1]]
+    if missing := sorted({name for point in points for name in point.symbols}):
+        blocks.append(Paragraph(f"give these a size as well: {', '.join(missing)}", "warning"))
     return blocks

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from onnxctl.render.document import Block, Cell, Column, Facts, Heading, Paragraph, Styled, Table
-from onnxctl.render.units import count_of, format_bytes, format_count, format_number, format_quantity, operator_name
+from onnxctl.render.units import count_of, format_bytes, format_count, format_quantity, operator_name
 
 if TYPE_CHECKING:
     from onnxctl.reports import NodeDetail, NodeInfo, OperatorCount, ScopeInfo, ValueInfo, WeightInfo, WeightStatistics
@@ -28,7 +28,7 @@ def node_blocks(nodes: Sequence[NodeInfo], node_count: int) -> list[Block]:
         Column(title="name", overflow="cut", code=True),
         Column(title="inputs", overflow="cut", code=True),
         Column(title="outputs", overflow="cut", code=True),
-        Column(title="attributes", overflow="cut", style="dim", code=True),
+        Column(title="attributes", overflow="cut", style="dim", code=True, optional=True),
     )
     rows = tuple(
         (
@@ -139,38 +139,47 @@ def _storage_table(weights: Sequence[WeightInfo]) -> Table:
 
 
 def _values_table(weights: Sequence[WeightInfo]) -> Table:
+    notes = [_note(each) for each in weights]
+    noted = any(notes)
     columns = (
         Column(title="name", overflow="cut", code=True),
         Column(title="type", overflow="cut", code=True),
-        Column(title="bytes", align="right"),
-        *(Column(title=title, align="right") for title in ("min", "max", "mean", "std", "zeros")),
+        Column(title="bytes", align="right", optional=True),
+        Column(title="min", align="right"),
+        Column(title="max", align="right"),
+        Column(title="mean", align="right", optional=True),
+        Column(title="std", align="right"),
+        Column(title="zeros", align="right", optional=True),
         Column(title="values", style="accent", drawn=True),
-        Column(title="note", style="warning", overflow="cut"),
+        *((Column(title="note", style="warning", overflow="cut"),) if noted else ()),
     )
-    return Table(
-        columns,
-        tuple((_place(each), _type(each), format_bytes(each.byte_count), *_statistics(each)) for each in weights),
-    )
+    rows = [(_place(each), _type(each), format_bytes(each.byte_count), *_statistics(each)) for each in weights]
+    return Table(columns, tuple((*row, note) if noted else row for row, note in zip(rows, notes, strict=True)))
 
 
-def _statistics(weight: WeightInfo) -> tuple[Cell, ...]:
+def _statistics(weight: WeightInfo) -> tuple[str, ...]:
     statistics = weight.statistics
     if statistics is None:
-        return ("", "", "", "", "", "", weight.problem)
-    notes = [f"{statistics.nan_count:,} NaN"] if statistics.nan_count else []
-    notes += [f"{statistics.inf_count:,} Inf"] if statistics.inf_count else []
-    notes += [f"= {weight.same_as}"] if weight.same_as else []
+        return ("",) * 6
     zeros = statistics.zero_count / max(weight.element_count, 1)
     return (
         *map(_short, (statistics.minimum, statistics.maximum, statistics.mean, statistics.std)),
         "" if not zeros else f"{zeros:.1%}" if zeros >= 0.001 else "<0.1%",
         draw_histogram(statistics),
-        ", ".join(notes),
     )
 
 
-def draw_histogram(statistics: WeightStatistics, width: int = 12) -> str:
-    """The distribution as blocks of eight heights; pairs of bins are joined. Bins with anything in them are seen."""
+def _note(weight: WeightInfo) -> str:
+    """What is odd about a tensor: what is no number, that it is there twice, that it can't be read."""
+    notes = [weight.problem] if weight.problem else []
+    if weight.statistics is not None:
+        notes += [f"{weight.statistics.nan_count:,} NaN"] if weight.statistics.nan_count else []
+        notes += [f"{weight.statistics.inf_count:,} Inf"] if weight.statistics.inf_count else []
+    return ", ".join([*notes, f"= {weight.same_as}"] if weight.same_as else notes)
+
+
+def draw_histogram(statistics: WeightStatistics, width: int = 8) -> str:
+    """The distribution as blocks of eight heights, three bins to a block. A bin with anything in it is seen."""
     bins = statistics.histogram
     step = max(len(bins) // width, 1)
     joined = [sum(bins[at : at + step]) for at in range(0, len(bins), step)]
@@ -181,7 +190,7 @@ def draw_histogram(statistics: WeightStatistics, width: int = 12) -> str:
 
 
 def _short(value: float) -> str:
-    return format_number(value) if abs(value) < 1e4 or value != value else f"{value:.3g}"
+    return f"{value:.3g}"
 
 
 def _place(weight: WeightInfo) -> str:
@@ -202,14 +211,14 @@ def tree_blocks(tree: Sequence[ScopeInfo]) -> list[Block]:
         Column(title="nodes", align="right"),
         Column(title="params", align="right"),
         Column(title="MACs", align="right", overflow="cut"),
-        Column(title="operators", overflow="cut", style="dim"),
+        Column(title="operators", overflow="cut", style="dim", optional=True),
     )
     rows = tuple(
         (
             branch + _branch_name(scope),
             format_count(scope.node_count),
             format_count(scope.parameter_count) if scope.parameter_count else "",
-            "" if scope.macs.value == 0 else format_quantity(scope.macs, longest=2),
+            "" if scope.macs.value == 0 else format_quantity(scope.macs, longest=1),
             _kinds(scope.operators),
         )
         for branch, scope in zip(_branches([scope.depth for scope in tree]), tree, strict=True)

@@ -47,6 +47,7 @@ class Column:
 
     overflow says what happens where the terminal is too narrow: "keep" the width, "cut" the middle out, or "wrap".
     code marks names and types, which Markdown sets as code. drawn marks bars and curves, which Markdown leaves out.
+    optional columns are left out, the last first, where a terminal is too narrow for all.
     """
 
     title: str = ""
@@ -55,6 +56,7 @@ class Column:
     style: Style = "plain"
     code: bool = False
     drawn: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,11 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """A sentence or two."""
+    """A sentence or two; `continues` says that it ends the table above, and that its beginning is enough of it."""
 
     text: str
     style: Style = "plain"
+    continues: bool = False
 
 
 @dataclass(frozen=True, slots=True)

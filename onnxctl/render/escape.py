@@ -13,7 +13,7 @@ LONGEST_TEXT = 400
 """Characters of one escaped string that are shown; the middle of longer ones is left out."""
 
 # Printable by Unicode's category, yet drawn as nothing: fillers, joiners, variation selectors.
-_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+_INVISIBLE = "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -22,7 +22,7 @@ def escape(text: str, longest: int = LONGEST_TEXT) -> str:
     if len(text) > longest:
         half = longest // 2
         text = f"{text[:half]}…{text[-half:]}"
-    if text.isprintable() and (text.isascii() or not _INVISIBLE.search(text)):
+    if text.isprintable() and (text.isascii() or not re.search(_INVISIBLE, text)):
         return text
     return "".join(map(_shown, text))
 
@@ -46,7 +46,7 @@ def cut_middle(text: str, width: int, ellipsis: str = "…") -> str:
 
 def _shown(character: str) -> str:
     code = ord(character)
-    if character.isprintable() and not _INVISIBLE.match(character):
+    if character.isprintable() and not re.match(_INVISIBLE, character):
         return character
     if character in _SHORT:
         return _SHORT[character]

@@ -18,6 +18,7 @@ from onnxctl.render.document import (
     Styled,
     Table,
 )
+from onnxctl.render.profile import profile_blocks
 from onnxctl.render.units import count_of, format_bytes, format_count, format_duration, format_number, format_rate
 from onnxctl.reports import DataSetCheck, Environment, Ratio, RunReport, ValueSummary
 
@@ -41,6 +42,8 @@ def measurement_document(report: RunReport) -> Document:
         blocks.append(sample_histogram(report.samples_ns))
     if report.nodes_on_cpu:
         blocks += [Heading("Left to the CPU", count_of(len(report.nodes_on_cpu), "node")), _left_to_cpu(report)]
+    if report.profile is not None:
+        blocks += profile_blocks(report.profile)
     blocks += [Heading("Inputs", f"seed {report.seed}"), _values(report.inputs), Heading("Outputs")]
     blocks.append(_values(report.outputs))
     if report.verification:
@@ -92,7 +95,7 @@ def _memory(report: RunReport) -> str:
 def _placement(report: RunReport) -> str:
     parts = []
     for each in report.placement:
-        share = "" if each.time_share is None else f" ({each.time_share:.0%} of the time)"
+        share = "" if each.time_share is None or len(report.placement) == 1 else f" ({each.time_share:.0%} of the time)"
         parts.append(f"{count_of(each.node_count, 'node')} on {each.provider}{share}")
     if report.device_copy_count:
         parts.append(count_of(report.device_copy_count, "copy between devices", "copies between devices"))

@@ -48,6 +48,8 @@ _ASCII_TABLE = str.maketrans(_ASCII)
 _GAP = 2
 _INDENT = 2
 _NARROWEST = 10
+_READABLE = 16
+"""Cells that a column which may be cut should have, as long as columns can be left out instead."""
 _LONGEST_BAR = 24
 _MOST_LISTED_LINES = 2
 _WIDEST_PADDING = 60
@@ -63,6 +65,7 @@ def render_document(document: Document, screen: Screen) -> str:
     lines: list[str] = []
     joined = False
     for block in document.blocks:
+        joined = joined or (isinstance(block, Paragraph) and block.continues)
         if lines and not (joined and not isinstance(block, Heading)):
             lines.append("")
         lines += _draw(block, screen)
@@ -83,6 +86,8 @@ def _draw(block: Block, screen: Screen) -> list[str]:
             return _draw_table(block, screen)
         case Histogram():
             return _draw_histogram(block, screen)
+        case Paragraph() if block.continues:
+            return _draw_rest(block.text, screen)
         case Paragraph():
             lines = _wrap(_plain(block.text, screen), screen.width)
             return [_paint(line, block.style, screen) for line in lines]
@@ -109,6 +114,12 @@ def _draw_table(table: Table, screen: Screen) -> list[str]:
     if not texts:
         return []
     widths = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]
+    if screen.width is not None:
+        kept = _columns_with_room(widths, columns, screen.width - _INDENT)
+        columns = tuple(columns[index] for index in kept)
+        widths = [widths[index] for index in kept]
+        rows = [tuple(row[index] for index in kept) for row in rows]
+        texts = [[row[index] for index in kept] for row in texts]
     if screen.width is None:
         widths = [min(width, _WIDEST_PADDING) for width in widths]
     else:
@@ -120,6 +131,18 @@ def _draw_table(table: Table, screen: Screen) -> list[str]:
         ]
         lines += _draw_row(row_texts, styles, widths, columns, screen)
     return lines
+
+
+def _columns_with_room(widths: Sequence[int], columns: Sequence[Column], room: int) -> list[int]:
+    """Which columns are shown: all but the last optional ones that there is no room for."""
+    kept = list(range(len(columns)))
+    least = [
+        width if each.overflow == "keep" else min(width, _READABLE) for width, each in zip(widths, columns, strict=True)
+    ]
+    for index in reversed(range(len(columns))):
+        if columns[index].optional and sum(least[each] + _GAP for each in kept) - _GAP > room:
+            kept.remove(index)
+    return kept
 
 
 def _fit(widths: list[int], columns: Sequence[Column], room: int) -> list[int]:
@@ -170,20 +193,17 @@ def _draw_histogram(histogram: Histogram, screen: Screen) -> list[str]:
     lines = _draw_table(Table((Column(overflow="cut"), Column(align="right"), Column()), rows, titled=False), screen)
     if listed:
         others = ", ".join(f"{name} {count:,}" for name, count in listed)
-        text = _plain(f"and {others}", screen)
-        wrapped = [text] if screen.width is None else _first_lines(text, screen.width - _INDENT, screen)
-        lines += [" " * _INDENT + _paint(line, "dim", screen) for line in wrapped]
+        lines += _draw_rest(f"and {others}", screen)
     return lines
 
 
-def _first_lines(text: str, width: int, screen: Screen) -> list[str]:
-    """The text wrapped, of a long one the first lines."""
-    lines = _wrap(text, width)
+def _draw_rest(text: str, screen: Screen) -> list[str]:
+    """What a table leaves out, in a line or two; in a terminal the rest of a long list is left out as well."""
+    lines = [_plain(text, screen)] if screen.width is None else _wrap(_plain(text, screen), screen.width - _INDENT)
     if len(lines) > _MOST_LISTED_LINES:
-        lines[_MOST_LISTED_LINES - 1 :] = [
-            f"{lines[_MOST_LISTED_LINES - 1].rstrip(',')[: width - 4]}, {_ellipsis(screen)}"
-        ]
-    return lines
+        lines = lines[:_MOST_LISTED_LINES]
+        lines[-1] = lines[-1].rpartition(", ")[0] + f", {_ellipsis(screen)}"
+    return [" " * _INDENT + _paint(line, "dim", screen) for line in lines]
 
 
 def _draw_findings(block: Findings, screen: Screen) -> list[str]:

@@ -24,12 +24,17 @@ def format_count(count: int) -> str:
     return _scaled(count, _UNITS)
 
 
+def format_amount(count: int) -> str:
+    """A count of which the size matters more than the digits: 978, 12.3 k, 4.09 G."""
+    return _scaled(count, _UNITS)
+
+
 def format_quantity(quantity: Quantity | None, unit: str = "", longest: int = 4) -> str:
     """An amount: a number ("4.09 G") where it is one, else its largest terms ("84.9M*batch*seq + 18.4k*batch")."""
     if quantity is None:
         return "?"
     if quantity.value is not None:
-        return format_bytes(quantity.value) if unit else format_count(quantity.value)
+        return format_bytes(quantity.value) if unit else format_amount(quantity.value)
     terms = sorted(quantity.terms, key=lambda term: -abs(term[0]))
     text = ""
     for coefficient, factors in terms[:longest]:

@@ -37,6 +37,10 @@ def document_of(report: Report) -> Document:
             from onnxctl.render.check import check_document
 
             return check_document(report)
+        case "diff":
+            from onnxctl.render.difference import difference_document
+
+            return difference_document(report)
         case "providers":
             from onnxctl.render.providers import providers_document
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from onnxctl.reports.check import *  # noqa: F403
     from onnxctl.reports.cost import *  # noqa: F403
     from onnxctl.reports.details import *  # noqa: F403
+    from onnxctl.reports.diff import *  # noqa: F403
     from onnxctl.reports.encoding import decode as decode
     from onnxctl.reports.encoding import encode as encode
     from onnxctl.reports.encoding import field_types as field_types
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from onnxctl.reports.kinds import Report as Report
     from onnxctl.reports.measurement import *  # noqa: F403
     from onnxctl.reports.optimization import *  # noqa: F403
+    from onnxctl.reports.profile import *  # noqa: F403
     from onnxctl.reports.providers import *  # noqa: F403
     from onnxctl.reports.shared import *  # noqa: F403
     from onnxctl.reports.summary import *  # noqa: F403
@@ -46,7 +48,10 @@ _NAMES: Mapping[str, str] = {
         Environment NodePlacement NodeOnCpu DataSetCheck DevicePhases Verdict Ratio BaselineComparison Assertion
         RunReport""",
     "check": "CheckName CheckProblem CheckStep CheckedFile CheckReport",
+    "profile": "NodeProfile OperatorProfile MachinePeak ProfileReport",
     "providers": "ProviderInfo ProvidersReport",
+    "diff": """TextChange InterfaceChange NodeChange WeightChange DiffCounts TopAgreement OutputDifference
+        OutputsComparison DiffReport""",
     "explanation": "Explanation ExplainReport",
     "kinds": "Report KINDS",
     "encoding": "encode decode field_types",

@@ -105,7 +105,7 @@ class MemoryReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepPoint:
-    """Cost and peak memory for one choice of sizes; None where that choice leaves something unknown."""
+    """Cost and peak memory for one choice of sizes; None where these leave `symbols` without one."""
 
     dims: tuple[tuple[str, int], ...]
     macs: int | None
@@ -113,4 +113,5 @@ class SweepPoint:
     read_bytes: int | None
     written_bytes: int | None
     peak_bytes: int | None
+    symbols: tuple[str, ...] = ()
     contradictions: tuple[str, ...] = ()

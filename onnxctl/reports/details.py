@@ -32,7 +32,7 @@ class InspectConfig:
     cost: bool = False
     memory: bool = False
     tree: bool = False
-    depth: int = 2
+    depth: int = 3
     node: str | None = None
     dims: tuple[tuple[str, int], ...] = ()
     sweep: tuple[tuple[str, tuple[int, ...]], ...] = ()

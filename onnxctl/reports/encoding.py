@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, TypeVar
 
@@ -13,20 +13,21 @@ from onnxctl import reports
 from onnxctl.reports import JSON
 
 T = TypeVar("T")
+_FLOAT_WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 def encode(value: object) -> JSON:
     """The value as JSON values: dataclasses become objects, tuples lists; NaN and infinities become strings."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _FLOAT_WORDS[str(value)]
+    if isinstance(value, tuple | list):
+        return [encode(item) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: encode(getattr(value, each.name)) for each in fields(value)}
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, Mapping):
         return {str(key): encode(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [encode(item) for item in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
     raise TypeError(f"no JSON form for {type(value).__name__}")
 
 

@@ -7,6 +7,7 @@ from typing import get_args
 
 from onnxctl.reports.check import CheckReport
 from onnxctl.reports.details import InspectManyReport
+from onnxctl.reports.diff import DiffReport
 from onnxctl.reports.explanation import ExplainReport
 from onnxctl.reports.measurement import RunReport
 from onnxctl.reports.optimization import OptimizeManyReport, OptimizeReport
@@ -22,6 +23,7 @@ Report = (
     | RunReport
     | ProvidersReport
     | CheckReport
+    | DiffReport
     | ExplainReport
     | ErrorReport
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from onnxctl.reports.optimization import OutputComparison
+    from onnxctl.reports.profile import ProfileReport
     from onnxctl.reports.shared import Finding, OperatorCount
 
 GraphOptimization = Literal["disable", "basic", "extended", "layout", "all"]
@@ -223,6 +224,7 @@ class RunReport:
     verification: tuple[DataSetCheck, ...]
     baseline: BaselineComparison | None
     assertions: tuple[Assertion, ...]
+    profile: ProfileReport | None
     files_written: tuple[str, ...]
     load_ns: int
     first_run_ns: int

@@ -148,7 +148,7 @@ def _timed(found: Verification, started: int) -> Verification:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reference:
+class Reference:
     """One run of the original: what it was fed, and what it gave."""
 
     feeds: Feeds
@@ -165,7 +165,7 @@ def compare(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
     progress("original")
     model = open_model(request["original"])
     graphs = ModelGraphs(model)
-    references, names, reason = _run_original(model, graphs, request)
+    references, names, reason = run_original(model, graphs, request)
     gc.collect()
     if reason:
         return encode(Verification(status="not verified", reason=reason, seed=seed)), ()
@@ -192,7 +192,8 @@ def compare(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
     return encode(found), ()
 
 
-def _open(model: Model, path: str) -> Session:
+def open_plainly(model: Model, path: str) -> Session:
+    """A session on the CPU without onnxruntime's own graph optimizations, the weights mapped."""
     from onnxctl.runtime.mapping import MAPPED_CONFIG, mapped_model
     from onnxctl.runtime.session import SessionSettings, open_session
 
@@ -201,7 +202,7 @@ def _open(model: Model, path: str) -> Session:
     return open_session(mapped_model(model), settings, path=path)
 
 
-def _run_original(model: Model, graphs: ModelGraphs, request: JSON) -> tuple[list[_Reference], tuple[str, ...], str]:
+def run_original(model: Model, graphs: ModelGraphs, request: JSON) -> tuple[list[Reference], tuple[str, ...], str]:
     """The runs of the original, its outputs' names, and why there is nothing to compare with if so."""
     from onnxctl.runtime.feeds import find_feeds, required_symbols
     from onnxctl.runtime.given import read_inputs
@@ -212,7 +213,7 @@ def _run_original(model: Model, graphs: ModelGraphs, request: JSON) -> tuple[lis
         check_tensors(model)
         refuse_native_code(graphs)
         given = read_inputs(model, [(name, source) for name, source in request["inputs"]])
-        session = _open(model, path)
+        session = open_plainly(model, path)
         names = tuple(value.name for value in session.outputs)
         failures = (ModelError, ResourceLimit)
         first = find_feeds(model, graphs, session.run, dims=dims, seed=seed, failures=failures, given=given)
@@ -223,7 +224,7 @@ def _run_original(model: Model, graphs: ModelGraphs, request: JSON) -> tuple[lis
     reason = _unsteady(names, outputs, again, graphs)
     if reason:
         return [], names, reason
-    references = [_Reference(first, outputs)]
+    references = [Reference(first, outputs)]
     references += _further_runs(model, graphs, session, references[0], dims, given, request)
     return references, names, ""
 
@@ -232,11 +233,11 @@ def _further_runs(
     model: Model,
     graphs: ModelGraphs,
     session: Session,
-    first: _Reference,
+    first: Reference,
     dims: Mapping[str, int],
     given: Given,
     request: JSON,
-) -> list[_Reference]:
+) -> list[Reference]:
     """More runs of the original: other sizes where it takes them, then other values until there are enough."""
     from onnxctl.runtime.feeds import generate_feeds, required_inputs
     from onnxctl.runtime.habits import ATTEMPT_COUNT
@@ -247,7 +248,7 @@ def _further_runs(
     attempts = [n for n in range(ATTEMPT_COUNT) if n != first.feeds.attempt] if first.feeds.open_size_count else []
     wanted = [*attempts[:OTHER_SIZES], *[first.feeds.attempt] * (request["run_count"] + OTHER_SIZES)]
     least = request["run_count"] + (1 if attempts else 0)
-    found: list[_Reference] = []
+    found: list[Reference] = []
     kept = _bytes_kept(first)
     for number, attempt in enumerate(wanted, 1):
         if len(found) + 1 >= least or kept > KEPT_BYTES_LIMIT:
@@ -255,14 +256,14 @@ def _further_runs(
         try:
             seed = request["seed"] + number
             feeds = generate_feeds(model, graphs, dims=dims, seed=seed, attempt=attempt, given=given)
-            found.append(_Reference(feeds, session.run(feeds.values)))
+            found.append(Reference(feeds, session.run(feeds.values)))
         except (ModelError, ResourceLimit):
             continue  # sizes or values that the original itself does not take prove nothing
         kept += _bytes_kept(found[-1])
     return found
 
 
-def _bytes_kept(reference: _Reference) -> int:
+def _bytes_kept(reference: Reference) -> int:
     values = (*reference.outputs, *reference.feeds.values.values())
     return sum(getattr(value, "nbytes", 0) for value in values)
 
@@ -293,15 +294,13 @@ def random_nodes(graphs: ModelGraphs) -> str:
     return f"{labels[0]}{more}" if labels else ""
 
 
-def _run_candidate(
-    path: str, names: Sequence[str], references: Sequence[_Reference]
-) -> tuple[list[Sequence[Any]], str]:
+def _run_candidate(path: str, names: Sequence[str], references: Sequence[Reference]) -> tuple[list[Sequence[Any]], str]:
     """The candidate's outputs on the same inputs, and what is wrong with it where it doesn't give any."""
     from onnxctl.model.loading import open_model
 
     found: list[Sequence[Any]] = []
     try:
-        session = _open(open_model(path), path)
+        session = open_plainly(open_model(path), path)
         if tuple(value.name for value in session.outputs) != tuple(names):
             return [], "the result has other outputs than the original"
         for reference in references:
@@ -313,7 +312,7 @@ def _run_candidate(
 
 def _compare_all(
     names: Sequence[str],
-    references: Sequence[_Reference],
+    references: Sequence[Reference],
     outputs: Sequence[Sequence[Any]],
     tolerance: float,
     may_flip: bool,

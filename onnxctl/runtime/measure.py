@@ -111,6 +111,25 @@ def check_required(config: RunConfig) -> None:
             )
 
 
+def require_all(config: RunConfig, report: RunReport) -> None:
+    """Raises ProviderUnavailable where a provider required got no node, or the CPU one that computes."""
+    required = config.required_providers
+    names = {name.lower(): found for name, found in zip(config.providers, report.session_providers, strict=False)}
+    for name in required:
+        wanted = names[name.lower()]
+        if not any(each.node_count for each in report.placement if each.provider == wanted) and report.placement:
+            raise ProviderUnavailable(f"--require {name}: it was given no node of {report.path}")
+    left = [each for each in report.nodes_on_cpu if each.computes]
+    if required and left:
+        shown = ", ".join(f"{each.name!r} ({each.op_type})" for each in left[:3])
+        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+        raise ProviderUnavailable(
+            f"--require {', '.join(required)}: {len(left)} nodes of {report.path} that compute were left to the CPU: "
+            f"{shown}{more}",
+            hint="see them all, with their share of the time, without --require",
+        )
+
+
 # ---------------------------------------------------------------- the child's side
 
 
@@ -119,8 +138,6 @@ def measure(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
     config: RunConfig = decode(RunConfig, request["config"])
     device_before = _device_memory(config)
     opened = open_for_run(config, request["memory_bytes"], progress)
-    if config.required_providers:
-        require_all(config, opened.session)
     clock_before = cpu_clock_mhz()
     timing = _time(opened, config, progress)
     conditions = Conditions(
@@ -174,24 +191,6 @@ def _device_memory(config: RunConfig) -> int | None:
     return device_memory_used_bytes(_device_id(config)) if config.providers[0] in _NVIDIA else None
 
 
-def require_all(config: RunConfig, session: Session) -> None:
-    """Raises ProviderUnavailable where a provider required got no node, or the CPU one that computes."""
-    asked = [each.provider for each in session.chain]
-    left = [each for each in nodes_left_to_cpu(session.placement, asked, session.log) if each.computes]
-    names = ", ".join(config.required_providers)
-    for each in session.chain:
-        nodes = next((found.nodes for found in session.placement if found.provider == each.provider), ())
-        if each.name in config.required_providers and not nodes and session.placement:
-            raise ProviderUnavailable(f"--require {each.name}: it was given no node of {config.path}")
-    if left and asked[0] != "CPUExecutionProvider":
-        shown = ", ".join(f"{each.name!r} ({each.op_type})" for each in left[:3])
-        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
-        raise ProviderUnavailable(
-            f"--require {names}: {len(left)} nodes of {config.path} that compute were left to the CPU: {shown}{more}",
-            hint="see them all without --require",
-        )
-
-
 def _report(
     opened: Opened,
     config: RunConfig,
@@ -230,6 +229,7 @@ def _report(
         verification=check_outputs(opened, config.seed) if config.verify else (),
         baseline=None,
         assertions=(),
+        profile=None,
         files_written=(),
         load_ns=session.load_ns,
         first_run_ns=opened.first_run_ns,

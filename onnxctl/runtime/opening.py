@@ -45,19 +45,18 @@ def usual_memory_bytes() -> int | None:
     return None if available is None else int(available * MEMORY_SHARE)
 
 
-def settings_of(config: RunConfig, **changes: Any) -> SessionSettings:
-    """The session that the config asks for, with the changes."""
-    asked = {
-        "providers": config.providers,
-        "provider_options": config.provider_options,
-        "provider_libraries": config.provider_libraries,
-        "intra_op_threads": config.intra_op_threads,
-        "inter_op_threads": config.inter_op_threads,
-        "graph_optimization": config.graph_optimization,
-        "config": config.session_config,
-        "custom_ops": config.custom_ops,
-    }
-    return SessionSettings(**{**asked, **changes})
+def settings_of(config: RunConfig) -> SessionSettings:
+    """The session that the config asks for."""
+    return SessionSettings(
+        providers=config.providers,
+        provider_options=config.provider_options,
+        provider_libraries=config.provider_libraries,
+        intra_op_threads=config.intra_op_threads,
+        inter_op_threads=config.inter_op_threads,
+        graph_optimization=config.graph_optimization,
+        config=config.session_config,
+        custom_ops=config.custom_ops,
+    )
 
 
 def open_for_run(

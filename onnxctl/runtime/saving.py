@@ -32,7 +32,7 @@ class StagedOutputs:
             os.replace(self.path, self.target)
         except OSError as error:
             raise _storage_error(self.target, error) from error
-        if self.target.endswith(ARCHIVE):
+        if not os.path.isdir(self.target):
             return (self.target,)
         return tuple(os.path.join(self.target, name) for name in sorted(os.listdir(self.target)))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from onnxctl.api import measure_run
 from onnxctl.errors import (
     ChildCrashed,
     InvalidModel,
@@ -19,9 +21,11 @@ from onnxctl.errors import (
     UnsupportedModel,
     UsageError,
 )
-from onnxctl.reports import RunConfig, RunReport
+from onnxctl.reports import DevicePhases, ProviderOption, RunConfig, RunReport
+from onnxctl.runtime.device import time_phases
 from onnxctl.runtime.environment import available_memory_bytes, describe_environment, peak_memory_bytes
 from onnxctl.runtime.measure import measure_in_child
+from onnxctl.runtime.opening import open_for_run
 from onnxctl.runtime.providers import CPU
 from tests.conftest import SAMPLES, sample_paths, shared_paths
 
@@ -246,3 +250,76 @@ def test_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     before = sorted(tmp_path.rglob("*"))
     measured(tmp_path / "model.onnx")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+# ---------------------------------------------------------------- other providers
+
+OPENVINO = pytest.mark.skipif("OpenVINOExecutionProvider" not in AVAILABLE, reason="needs onnxruntime-openvino")
+
+
+@OPENVINO
+def test_nodes_left_to_the_cpu_are_named_with_their_share_of_the_time() -> None:
+    config = RunConfig(path=str(SAMPLES / "sequence_optional.onnx"), providers=("openvino", "cpu"), run_count=3)
+    report = measure_run(config)
+    assert report.provider == "openvino,cpu" and len(report.nodes_on_cpu) == report.placement[1].node_count > 0
+    assert sum(each.time_share or 0 for each in report.placement) == pytest.approx(1)
+    assert report.device_copy_count == 0
+    with pytest.raises(ProviderUnavailable, match=r"7 nodes .* that compute were left to the CPU") as caught:
+        measure_run(dataclasses.replace(config, required_providers=("openvino",)))
+    assert caught.value.exit_code == 4
+
+
+@OPENVINO
+def test_wrong_provider_options_and_devices_are_told_apart() -> None:
+    config = RunConfig(path=str(SAMPLES / "digits_cnn.onnx"), providers=("openvino",), run_count=3)
+    wrong = ProviderOption(provider="openvino", name="no_such_option", value="1")
+    with pytest.raises(UsageError, match="no_such_option"):
+        measure_run(dataclasses.replace(config, provider_options=(wrong,)))
+    absent = ProviderOption(provider="", name="device_type", value="NPU")
+    with pytest.raises(ProviderUnavailable):
+        measure_run(dataclasses.replace(config, provider_options=(absent,)))
+    threads = ProviderOption(provider="openvino", name="num_of_threads", value="1")
+    assert measure_run(dataclasses.replace(config, provider_options=(threads,), verify=True)).verification[0].status
+
+
+@OPENVINO
+def test_a_plugin_is_loaded_from_its_library_and_required() -> None:
+    library = next(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime_providers_openvino.so"))
+    config = RunConfig(
+        path=str(SAMPLES / "digits_cnn.onnx"),
+        providers=("mine",),
+        provider_libraries=(("mine", str(library)),),
+        required_providers=("mine",),
+        run_count=3,
+        verify=True,
+    )
+    report = measure_run(config)
+    assert report.session_providers[0] == "OpenVINOExecutionProvider"
+    assert report.verification[0].status == "equal"
+    assert "foreign-code" in {each.code for each in report.findings}
+
+
+def test_what_is_no_plugin_is_told() -> None:
+    library = next(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime_providers_shared.so"))
+    config = RunConfig(path=str(SAMPLES / "digits_cnn.onnx"), provider_libraries=(("mine", str(library)),))
+    with pytest.raises(ProviderUnavailable, match="CreateEpFactories"):
+        measure_run(config)
+
+
+def test_the_phases_of_a_device_are_timed_apart() -> None:
+    """On the CPU as the device: the same calls, and nothing to copy."""
+    opened = open_for_run(RunConfig(path=str(SAMPLES / "digits_cnn.onnx")), None, lambda news: None)
+    ticks = iter(range(0, 10**9, 1000))
+    phases = time_phases(opened.session, opened.feeds.values, device="cpu", run_count=3, clock=lambda: next(ticks))
+    assert phases == DevicePhases(host_to_device_ns=1000, compute_ns=1000, device_to_host_ns=1000)
+    words = open_for_run(RunConfig(path=str(SAMPLES / "strings.onnx")), None, lambda news: None)
+    assert time_phases(words.session, words.feeds.values, device="cpu") is None
+
+
+@pytest.mark.gpu
+def test_cuda_copies_and_computes_apart() -> None:
+    config = RunConfig(path=str(SAMPLES / "digits_cnn.onnx"), providers=("cuda",), run_count=20, profile=True)
+    report = measure_run(config)
+    assert report.phases is not None and report.phases.compute_ns > 0
+    assert report.peak_device_bytes is not None
+    assert report.profile is not None and report.device_copy_count is not None

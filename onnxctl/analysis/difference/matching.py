@@ -1,0 +1,133 @@
+"""Which node of one scope is which of another: by what they compute, then by what is made of them, then by neighbours.
+
+Certain matches come first: equal computations from equal inputs, then equal ones but for the values of weights, then
+those whose results are used alike. From these, matches spread along edges to neighbours of the same operator. Names
+decide only among what is left.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
+
+from onnx import NodeProto
+
+from onnxctl.analysis.difference.hashing import HashedScope, operator_key
+
+Pair = tuple[NodeProto, NodeProto]
+
+
+class Matching:
+    """The pairs of two scopes; what is in no pair was removed from a, or added in b."""
+
+    def __init__(self, a: HashedScope, b: HashedScope) -> None:
+        self.a, self.b = a, b
+        self._of_a: dict[int, NodeProto] = {}
+        self._of_b: dict[int, NodeProto] = {}
+        self._waiting: deque[Pair] = deque()
+        self._operators = {id(node): operator_key(node) for scope in (a, b) for node in scope.nodes}
+        self._match()
+
+    def partner(self, node: NodeProto) -> NodeProto | None:
+        """The node of b that is this one of a."""
+        return self._of_a.get(id(node))
+
+    def pairs(self) -> Iterator[Pair]:
+        """All pairs, in a's order."""
+        for node in self.a.nodes:
+            partner = self._of_a.get(id(node))
+            if partner is not None:
+                yield node, partner
+
+    def removed(self) -> list[NodeProto]:
+        """The nodes of a without a partner."""
+        return [node for node in self.a.nodes if id(node) not in self._of_a]
+
+    def added(self) -> list[NodeProto]:
+        """The nodes of b without a partner."""
+        return [node for node in self.b.nodes if id(node) not in self._of_b]
+
+    # ------------------------------------------------------------ the steps
+
+    def _match(self) -> None:
+        a, b = self.a, self.b
+        self._by(lambda s, k: (s.node_exact[k], s.node_uses[k]))
+        self._by(lambda s, k: s.node_exact[k])
+        self._by(lambda s, k: (s.node_rough[k], s.node_uses[k]))
+        self._by(lambda s, k: s.node_rough[k])
+        self._by(lambda s, k: s.node_uses[k])
+        self._spread()
+        names = {id(node): node.name for scope in (a, b) for node in scope.nodes}
+        made = {id(node): tuple(node.output) for scope in (a, b) for node in scope.nodes}
+        self._by(lambda s, k: (self._operators[k], names[k]) if names[k] else None)
+        self._spread()
+        self._by(lambda s, k: (self._operators[k], made[k]))
+        self._spread()
+        self._by(lambda s, k: (self._operators[k], s.attributes[k], made[k] == ()), evenly=True)
+        self._spread()
+
+    def _by(self, key: Callable[[HashedScope, int], Hashable], *, evenly: bool = False) -> None:
+        """Pair what is left and has an equal key, in order; evenly: only where both sides have as many."""
+        left = _grouped(self.a, self.removed(), key)
+        right = _grouped(self.b, self.added(), key)
+        for each, nodes in left.items():
+            others = right.get(each, [])
+            if evenly and len(nodes) != len(others):
+                continue
+            for one, two in zip(nodes, others, strict=False):
+                self._pair(one, two)
+
+    def _pair(self, one: NodeProto, two: NodeProto) -> None:
+        self._of_a[id(one)] = two
+        self._of_b[id(two)] = one
+        self._waiting.append((one, two))
+
+    def _spread(self) -> None:
+        """From each pair to the makers of its inputs and the readers of its outputs, as long as that is unambiguous."""
+        while self._waiting:
+            one, two = self._waiting.popleft()
+            for x, y in zip(one.input, two.input, strict=False):
+                self._try(self._makers(self.a, x), self._makers(self.b, y))
+            for x, y in zip(one.output, two.output, strict=False):
+                self._try(self._readers(self.a, x, self._of_a), self._readers(self.b, y, self._of_b))
+
+    def _try(self, left: Iterable[NodeProto], right: Iterable[NodeProto]) -> None:
+        """Pair neighbours of the same operator: those with equal attributes, then those that are the only ones."""
+        free_left = [node for node in left if id(node) not in self._of_a]
+        free_right = [node for node in right if id(node) not in self._of_b]
+        for exactly in (True, False):
+            for one in list(free_left):
+                alike = [two for two in free_right if self._is_alike(one, two, exactly)]
+                others = [each for each in free_left if alike and self._is_alike(each, alike[0], exactly)]
+                if len(alike) == 1 and len(others) == 1:
+                    self._pair(one, alike[0])
+                    free_left.remove(one)
+                    free_right.remove(alike[0])
+
+    def _is_alike(self, one: NodeProto, two: NodeProto, exactly: bool) -> bool:
+        if self._operators[id(one)] != self._operators[id(two)]:
+            return False
+        return not exactly or self.a.attributes[id(one)] == self.b.attributes[id(two)]
+
+    def _makers(self, scope: HashedScope, name: str) -> list[NodeProto]:
+        node = scope.graph.producer(name) if name else None
+        return [] if node is None or id(node) not in self._operators else [node]
+
+    def _readers(self, scope: HashedScope, name: str, taken: dict[int, NodeProto]) -> list[NodeProto]:
+        found = [node for node in (scope.graph.consumers(name) if name else ()) if id(node) not in taken]
+        return [node for node in found if id(node) in self._operators][:_MOST_NEIGHBOURS]
+
+
+_MOST_NEIGHBOURS = 32
+"""Readers of one value that are looked at: more of them are hardly told apart by their operators."""
+
+
+def _grouped(
+    scope: HashedScope, nodes: Iterable[NodeProto], key: Callable[[HashedScope, int], Hashable]
+) -> dict[Hashable, list[NodeProto]]:
+    groups: dict[Hashable, list[NodeProto]] = {}
+    for node in nodes:
+        found = key(scope, id(node))
+        if found is not None:
+            groups.setdefault(found, []).append(node)
+    return groups

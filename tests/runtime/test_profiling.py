@@ -1,0 +1,210 @@
+"""Where the time goes: onnxruntime's own profiles read, fused nodes recovered, bounds told."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import numpy_helper
+
+from onnxctl.api import measure_run
+from onnxctl.reports import MachinePeak, NodeCost, NodeProfile, Quantity, RunConfig
+from onnxctl.runtime.calibration import measure_peak
+from onnxctl.runtime.explaining import explain_profile, share_of_peak
+from onnxctl.runtime.fusion import original_nodes
+from onnxctl.runtime.profiling import ProfileRecord, profile_in_child
+from onnxctl.runtime.recording import read_events
+from onnxctl.runtime.session import SessionSettings
+from tests.conftest import SAMPLES
+
+PEAK = MachinePeak(flops_per_second=1e12, bytes_per_second=1e11)
+
+
+def event(name: str, begin: int, duration: int, op_type: str = "Add", index: int = 0) -> dict[str, object]:
+    details = {"op_name": op_type, "provider": "CPUExecutionProvider", "node_index": str(index), "output_size": "8"}
+    return {
+        "cat": "Node",
+        "tid": 1,
+        "ph": "X",
+        "ts": begin,
+        "dur": duration,
+        "name": f"{name}_kernel_time",
+        "args": details,
+    }
+
+
+def run_event(begin: int, duration: int) -> dict[str, object]:
+    return {"cat": "Session", "tid": 1, "ph": "X", "ts": begin, "dur": duration, "name": "model_run", "args": {}}
+
+
+def test_kernels_belong_to_the_run_they_began_in() -> None:
+    events = [
+        event("a", 1, 2),
+        event("b", 4, 3),
+        run_event(0, 10),
+        event("a", 21, 4),
+        run_event(20, 9),
+        event("x", 90, 1),
+    ]
+    recording = read_events(events)
+    assert recording.run_us == (10, 9)
+    assert [(each.name, each.run, each.own_us) for each in recording.kernels] == [("a", 0, 2), ("b", 0, 3), ("a", 1, 4)]
+    assert recording.kernels[0].output_bytes == 8 and recording.kernels[0].memory_bytes is None
+
+
+def test_the_time_of_a_loop_is_not_that_of_its_body() -> None:
+    events = [
+        event("loop", 0, 100, "Loop", 1),
+        event("in", 10, 30, index=2),
+        event("in", 50, 40, index=2),
+        run_event(0, 101),
+    ]
+    own = {each.index: 0 for each in read_events(events).kernels}
+    for each in read_events(events).kernels:
+        own[each.index] += each.own_us
+    assert own == {1: 30, 2: 70}
+
+
+# ---------------------------------------------------------------- fusion
+
+
+def originals_of(path: Path, tmp_path: Path, level: str = "ORT_ENABLE_ALL") -> dict[str, tuple[str, ...]]:
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    options.log_severity_level = 4
+    onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    model, optimized = onnx.load(path), onnx.load(tmp_path / "optimized.onnx")
+    names = original_nodes(model.graph, optimized.graph)
+    return {f"{node.name}/{node.op_type}": each for node, each in zip(optimized.graph.node, names, strict=True)}
+
+
+@pytest.mark.parametrize("level", ["ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL"])
+def test_what_was_fused_is_recovered(tmp_path: Path, level: str) -> None:
+    found = originals_of(SAMPLES / "digits_cnn.onnx", tmp_path, level)
+    assert ("conv1", "norm1", "relu1") in found.values()
+    assert ("conv2", "norm2", "relu2") in found.values()
+
+
+def test_without_optimizations_every_node_stands_for_itself(tmp_path: Path) -> None:
+    found = originals_of(SAMPLES / "transformer_block.onnx", tmp_path, "ORT_DISABLE_ALL")
+    model = onnx.load(SAMPLES / "transformer_block.onnx")
+    assert all(len(each) == 1 for each in found.values())
+    assert {each[0] for each in found.values()} <= {
+        node.name or f"{node.op_type}({node.output[0]})" for node in model.graph.node
+    }
+
+
+@pytest.mark.parametrize("name", ["transformer_block", "digits_cnn", "digits_mlp", "int8_qdq"])
+def test_no_node_stands_behind_two(tmp_path: Path, name: str) -> None:
+    claimed = [label for each in originals_of(SAMPLES / f"{name}.onnx", tmp_path).values() for label in each]
+    assert claimed and len(claimed) == len(set(claimed))
+
+
+def test_a_sum_fused_behind_a_blocked_convolution_stays_with_it(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 13]> g (float[1, 16, 8, 8] x) => (float[1, 16, 8, 8] y)
+        {
+        [first] a = Conv <pads = [1, 1, 1, 1]> (x, w)
+        [activate] b = Relu(a)
+        [second] c = Conv <pads = [1, 1, 1, 1]> (b, v)
+        [add] d = Add(c, b)
+        [rectify] e = Relu(d)
+        [third] f = Conv <pads = [1, 1, 1, 1]> (e, w)
+        [out] y = Add(f, e) }"""
+    )
+    for name in "wv":
+        model.graph.initializer.append(numpy_helper.from_array(np.full((16, 16, 3, 3), 0.01, np.float32), name))
+    onnx.save(model, tmp_path / "model.onnx")
+    found = originals_of(tmp_path / "model.onnx", tmp_path)
+    convolutions = [each for name, each in found.items() if name.endswith("/Conv")]
+    assert convolutions == [("first", "activate"), ("second", "add", "rectify"), ("third", "out")]
+
+
+# ---------------------------------------------------------------- reasons
+
+
+def node(name: str, mean_ns: float, moved: int | None = None) -> NodeProfile:
+    return NodeProfile(
+        name=name, op_type="MatMul", provider="CPUExecutionProvider", original_nodes=(name,), calls_per_run=1,
+        mean_ns=mean_ns, share=1.0, moved_bytes=moved,
+    )  # fmt: skip
+
+
+def cost(name: str, flops: int, moved: int) -> NodeCost:
+    def amount(value: int) -> Quantity:
+        return Quantity(value=value, expression=str(value))
+
+    return NodeCost(
+        scope="", name=name, op_type="MatMul", domain="", macs=amount(flops // 2), flops=amount(flops),
+        read_bytes=amount(moved), written_bytes=amount(0), parameter_count=0,
+    )  # fmt: skip
+
+
+def record(mean_ns: float, run_ns: float = 0.0) -> ProfileRecord:
+    return ProfileRecord(
+        run_count=9, run_ns=run_ns or mean_ns, nodes=(node("a", mean_ns),), nodes_on_cpu=(), copy_count=0,
+        time_shares=(), peak=PEAK,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mean_ns", "run_ns", "flops", "moved", "bound"),
+    [
+        (1e6, 1e6, 900_000_000, 1_000, "Bound by computing: the nodes reach 90%"),
+        (1e6, 1e6, 1_000_000, 90_000_000, "Bound by memory: the nodes reach 0%"),
+        (1e6, 1e6, 100_000_000, 10_000_000, "Bound by neither"),
+        (1e6, 1.9e6, 900_000_000, 1_000, "Bound by overhead: 47% of a run"),
+        (1e6, 2.1e6, 900_000_000, 1_000, "Bound by overhead: a run is so short that the profiler"),
+    ],
+)
+def test_what_bounds_a_model_is_told(mean_ns: float, run_ns: float, flops: int, moved: int, bound: str) -> None:
+    report = explain_profile(record(mean_ns, run_ns), [cost("a", flops, moved)], median_ns=1e6)
+    assert report.bound.startswith(bound)
+    assert report.nodes[0].macs == flops // 2 and report.nodes[0].moved_bytes == moved
+    assert share_of_peak(report.nodes, PEAK) == (flops / 1e9, moved / 1e8)
+
+
+def test_of_fused_nodes_only_what_crosses_their_border_moves() -> None:
+    fused = dataclasses.replace(node("a", 1e6, moved=1_500), original_nodes=("a", "b"))
+    costs = [cost("a", 8, 1_000), cost("b", 4, 1_000)]
+    report = explain_profile(dataclasses.replace(record(1e6), nodes=(fused,)), costs, 1e6)
+    assert (report.nodes[0].flops, report.nodes[0].moved_bytes) == (12, 1_500)
+    half_known = explain_profile(dataclasses.replace(record(1e6), nodes=(fused,)), costs[:1], 1e6)
+    assert (half_known.nodes[0].flops, half_known.nodes[0].moved_bytes) == (None, 1_500)
+
+
+def test_the_peak_is_measured_here() -> None:
+    peak = measure_peak(SessionSettings(intra_op_threads=1), ("cpu",))
+    assert peak is not None and 1e8 < peak.flops_per_second < 1e13 and 1e8 < peak.bytes_per_second < 1e13
+
+
+# ---------------------------------------------------------------- the whole
+
+
+def test_a_profile_joins_time_cost_and_the_models_own_names(tmp_path: Path) -> None:
+    config = RunConfig(path=str(SAMPLES / "digits_cnn.onnx"), dims=(("batch", 8),), run_count=5, profile=True,
+                       trace=str(tmp_path / "trace.json"))  # fmt: skip
+    report = measure_run(config)
+    assert report.profile is not None and report.profile.run_count >= 5
+    by_original = {each.original_nodes: each for each in report.profile.nodes}
+    convolution = by_original["conv2", "norm2", "relu2"]
+    assert convolution.macs == 8 * 32 * 4 * 4 * 16 * 3 * 3
+    assert convolution.memory_bytes and convolution.output_bytes
+    assert sum(each.share for each in report.profile.nodes) == pytest.approx(1)
+    assert report.files_written == (str(tmp_path / "trace.json"),)
+    trace = json.loads((tmp_path / "trace.json").read_text())
+    assert any(each["args"].get("original_nodes") == ["conv2", "norm2", "relu2"] for each in trace["traceEvents"])
+    assert [each.name for each in tmp_path.iterdir()] == ["trace.json"]
+
+
+@pytest.mark.parametrize("name", ["loop_sum", "if_branches", "local_function", "tree_ensemble", "sequence_optional"])
+def test_every_kind_of_graph_can_be_profiled(name: str) -> None:
+    found = profile_in_child(RunConfig(path=str(SAMPLES / f"{name}.onnx")), median_ns=1e8, calibrate=False)
+    assert found.nodes and sum(each.share for each in found.nodes) == pytest.approx(1)
+    assert dict(found.time_shares) == {"CPUExecutionProvider": pytest.approx(1)}
