@@ -215,6 +215,7 @@ def test_signals_end_the_command_quietly(number: signal.Signals, code: int) -> N
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
     )
     wait_until_reading(process.pid)
     process.send_signal(number)
