@@ -202,7 +202,8 @@ def test_colours_are_for_terminals_that_want_them() -> None:
 
 
 def test_the_first_screen_of_a_small_model_fits_a_small_terminal() -> None:
-    lines = in_a_terminal("inspect", CNN, NO_COLOR="1").decode().splitlines()
+    shown = in_a_terminal("inspect", CNN, NO_COLOR="1").decode()
+    lines = shown.rpartition("\x1b[K")[2].splitlines()  # after a status line that a slow machine may have shown
     assert len(lines) < 24
     assert max(map(len, lines)) <= 80
 
