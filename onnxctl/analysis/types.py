@@ -14,6 +14,7 @@ from onnx import GraphProto, TensorShapeProto, TypeProto, ValueInfoProto
 from onnxctl.analysis.scopes import as_text
 from onnxctl.errors import UsageError
 from onnxctl.model.tensors import dtype_name
+from onnxctl.model.types import innermost_tensor
 from onnxctl.reports import Dim, TensorSpec
 
 Dims = Mapping[str, int]
@@ -115,28 +116,16 @@ def unnamed_dimensions(graph: GraphProto) -> list[str]:
 
 
 def dimensions(kind: TypeProto) -> Iterator[TensorShapeProto.Dimension]:
-    """The dimensions of every tensor in the type."""
-    for tensor in _tensors(kind):
+    """The dimensions of the tensor in the type."""
+    tensor = innermost_tensor(kind)
+    if tensor is not None:
         yield from tensor.shape.dim
 
 
 def element_types(kind: TypeProto) -> Iterator[int]:
-    """The element type of every tensor in the type, and the key type of every map."""
+    """The element type of the tensor in the type, and before it the key type of a map."""
     if kind.WhichOneof("value") == "map_type":
         yield kind.map_type.key_type
-    for tensor in _tensors(kind):
+    tensor = innermost_tensor(kind)
+    if tensor is not None:
         yield tensor.elem_type
-
-
-def _tensors(kind: TypeProto) -> Iterator[TypeProto.Tensor | TypeProto.SparseTensor]:
-    which = kind.WhichOneof("value")
-    if which == "tensor_type":
-        yield kind.tensor_type
-    elif which == "sparse_tensor_type":
-        yield kind.sparse_tensor_type
-    elif which == "sequence_type":
-        yield from _tensors(kind.sequence_type.elem_type)
-    elif which == "optional_type":
-        yield from _tensors(kind.optional_type.elem_type)
-    elif which == "map_type":
-        yield from _tensors(kind.map_type.value_type)

@@ -28,6 +28,18 @@ class Source(Protocol):
     def read(self, offset: int, length: int) -> bytes: ...
 
 
+class MemorySource:
+    """Bytes in memory as a Source."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes of [offset, offset + length)."""
+        return self._data[offset : offset + length]
+
+
 _WINDOW_BYTES = 1 << 16
 _NODE_ATTRIBUTE_TAG = 5 << 3 | LENGTH
 _LONGEST_HEADER = 20  # two varints of ten bytes

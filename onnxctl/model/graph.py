@@ -15,7 +15,7 @@ from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TensorPro
 
 from onnxctl.errors import InvalidModel
 from onnxctl.model.loading import Model
-from onnxctl.model.nodes import DEFAULT_DOMAINS, constant_tensor
+from onnxctl.model.nodes import DEFAULT_DOMAINS, constant_tensor, own_label
 from onnxctl.model.ordering import topological_order
 from onnxctl.model.tensors import Array, Tensor
 from onnxctl.model.types import dimension, has_shape, sharper
@@ -236,7 +236,7 @@ class Graph:
 
     def node_label(self, node: NodeProto) -> str:
         """How reports name the node: its name, or its operator and first output, with the scope before it."""
-        own = node.name or f"{node.op_type}({next((name for name in node.output if name), '')})"
+        own = own_label(node)
         return f"{self.path}/{own}" if self.path else own
 
     def allow_looks(self, count: int | None) -> None:
@@ -331,14 +331,7 @@ class Graph:
 
     def replace_uses(self, old: str, new: str) -> None:
         """Let every node here and in subgraphs that reads `old` read `new`; outputs of this scope stay as they are."""
-        for node in self.consumers(old):
-            self._detach_reads(node)
-            for index, name in enumerate(node.input):
-                if name == old:
-                    node.input[index] = new
-            for inner in self._subgraphs.get(id(node), ()):
-                inner._replace_captured(old, new)
-            self._attach_reads(node)
+        for node in self._rewrite_reads(old, new):
             self._expect_order(node)
         self._outer_reads_changed()
 
@@ -435,7 +428,12 @@ class Graph:
             if name == old and isinstance(self.proto, GraphProto):
                 self.outputs[index] = self.proto.output[index].name = new
         self._output_set = frozenset(self.outputs)
-        for node in self.consumers(old):
+        self._rewrite_reads(old, new)
+
+    def _rewrite_reads(self, old: str, new: str) -> list[NodeProto]:
+        """Let the nodes that read `old`, themselves or in subgraphs, read `new`; those nodes."""
+        readers = self.consumers(old)
+        for node in readers:
             self._detach_reads(node)
             for index, name in enumerate(node.input):
                 if name == old:
@@ -443,6 +441,7 @@ class Graph:
             for inner in self._subgraphs.get(id(node), ()):
                 inner._replace_captured(old, new)
             self._attach_reads(node)
+        return readers
 
     def _outer_reads_changed(self) -> None:
         """Tell the outer scopes that the node holding this one may read other values now."""

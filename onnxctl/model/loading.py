@@ -14,7 +14,7 @@ from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProt
 
 from onnxctl.errors import CorruptModel, InvalidModel, ModelError, OnnxctlError, UnreadableFile, UnsafePath
 from onnxctl.model import sniff, wire
-from onnxctl.model.fields import MAXIMUM_NESTING
+from onnxctl.model.fields import MAXIMUM_NESTING, MemorySource
 from onnxctl.model.files import DataFile, FileSource, check_location, model_folders, open_regular, source_of
 from onnxctl.model.tensors import DTYPES, NATIVE_DTYPES, Array, Payload, Tensor, raw_byte_count
 
@@ -161,18 +161,10 @@ def _parsed(data: bytes) -> ModelProto:
 def _diagnosis(data: bytes) -> str:
     """Why the protobuf library refused bytes whose large messages scanned well."""
     try:
-        wire.scan(_Memory(data), threshold=1)
+        wire.scan(MemorySource(data), threshold=1)
     except ModelError as error:
         return error.message
     return f"not a well-formed protobuf, or messages nested more than {MAXIMUM_NESTING} deep"
-
-
-class _Memory:
-    def __init__(self, data: bytes) -> None:
-        self._data, self.size = data, len(data)
-
-    def read(self, offset: int, length: int) -> bytes:
-        return self._data[offset : offset + length]
 
 
 # ---------------------------------------------------------------- every tensor of a model

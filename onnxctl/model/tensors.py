@@ -13,7 +13,7 @@ from onnx import TensorProto, numpy_helper
 
 from onnxctl.errors import InvalidModel, ModelError, UnsupportedModel
 from onnxctl.model import wire
-from onnxctl.model.fields import encoded_varint
+from onnxctl.model.fields import delimited
 from onnxctl.model.files import DataFile
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -95,6 +95,10 @@ class Payload:
         self.check()
         return self.file.source().read(self.offset, self.length)
 
+    def restore(self, proto: TensorProto) -> None:
+        """Put the bytes back into the message, as the field they came from. Raises as `check` does."""
+        proto.MergeFromString(delimited(self.field, self.read()))
+
     def chunks(self, size: int = _CHUNK_BYTES) -> Iterator[bytes]:
         """The bytes, at most `size` at a time. Raises as `check` does."""
         self.check()
@@ -162,8 +166,7 @@ class Tensor:
                 self.payload.file.source().read_into(view, self.payload.offset)
             return array
         complete = TensorProto(dims=self.proto.dims, data_type=self.proto.data_type)
-        length = encoded_varint(self.payload.length)
-        complete.MergeFromString(encoded_varint(self.payload.field << 3 | 2) + length + self.payload.read())
+        self.payload.restore(complete)
         return _inline_array(complete)
 
 

@@ -12,6 +12,22 @@ def dimension(dim: TensorShapeProto.Dimension) -> int | str | None:
     return str(dim.dim_param) if dim.dim_param else None
 
 
+def innermost_tensor(kind: TypeProto) -> TypeProto.Tensor | TypeProto.SparseTensor | None:
+    """The tensor type that a sequence, optional or map consists of in the end; the type itself where it is one."""
+    match kind.WhichOneof("value"):
+        case "tensor_type":
+            return kind.tensor_type
+        case "sparse_tensor_type":
+            return kind.sparse_tensor_type
+        case "sequence_type":
+            return innermost_tensor(kind.sequence_type.elem_type)
+        case "optional_type":
+            return innermost_tensor(kind.optional_type.elem_type)
+        case "map_type":
+            return innermost_tensor(kind.map_type.value_type)
+    return None
+
+
 def has_shape(kind: TypeProto) -> bool:
     """Whether the type says all it can say of a shape: at least the rank, where it is a tensor's."""
     return not kind.HasField("tensor_type") or kind.tensor_type.HasField("shape")

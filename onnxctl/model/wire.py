@@ -26,6 +26,7 @@ from onnxctl.model.fields import (
     MAXIMUM_NESTING,
     VARINT,
     FieldReader,
+    MemorySource,
     Source,
     delimited,
     encoded_varint,
@@ -81,17 +82,6 @@ _ATTRIBUTE_RUNS: Mapping[int, re.Pattern[bytes]] = MappingProxyType(
     }
 )
 """AttributeProto's floats and ints are not packed: tree ensembles have millions, each a field of its own."""
-
-
-class _Bytes:
-    """Bytes in memory as a Source."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.size = len(data)
-
-    def read(self, offset: int, length: int) -> bytes:
-        return self._data[offset : offset + length]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +153,7 @@ def scan(source: Source, threshold: int = PAYLOAD_THRESHOLD_BYTES) -> Skeleton:
 def expand(skeleton: bytes, place: Callable[[int], Inline | External]) -> Iterator[Piece]:
     """The complete message of a serialized skeleton, in pieces; `place` says where payload number N goes."""
     marks = list(_occurrences(skeleton, _MARK_BYTES))
-    reader = FieldReader(_Bytes(skeleton))
+    reader = FieldReader(MemorySource(skeleton))
     pieces = _Expander(reader, marks, place).message(Kind.MODEL, 0, len(skeleton))
     return _merged(skeleton, pieces)
 

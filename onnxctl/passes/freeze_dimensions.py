@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from onnx import GraphProto, TensorShapeProto, TypeProto
+from onnx import GraphProto, TensorShapeProto
 
 from onnxctl.errors import UsageError
 from onnxctl.model.graph import Graph, ModelGraphs
+from onnxctl.model.types import innermost_tensor
 
 
 def freeze_dimensions(graphs: ModelGraphs, dims: Mapping[str, int]) -> int:
@@ -39,19 +40,6 @@ def _shapes(scope: Graph) -> Iterator[TensorShapeProto]:
     if isinstance(scope.proto, GraphProto):
         values += [*scope.proto.input, *scope.proto.output]
     for value in values:
-        yield from _shapes_in(value.type)
-
-
-def _shapes_in(kind: TypeProto) -> Iterator[TensorShapeProto]:
-    match kind.WhichOneof("value"):
-        case "tensor_type":
-            if kind.tensor_type.HasField("shape"):
-                yield kind.tensor_type.shape
-        case "sparse_tensor_type":
-            yield kind.sparse_tensor_type.shape
-        case "sequence_type":
-            yield from _shapes_in(kind.sequence_type.elem_type)
-        case "optional_type":
-            yield from _shapes_in(kind.optional_type.elem_type)
-        case "map_type":
-            yield from _shapes_in(kind.map_type.value_type)
+        tensor = innermost_tensor(value.type)
+        if tensor is not None:
+            yield tensor.shape

@@ -31,13 +31,7 @@ def _operators(profile: ProfileReport) -> Table:
     columns = (
         Column(title="operator", overflow="cut", code=True),
         Column(title="nodes", align="right"),
-        Column(title="time", align="right"),
-        Column(title="%", align="right"),
-        Column(title="MACs", align="right"),
-        Column(title="FLOP/s", align="right"),
-        Column(title="of peak", align="right"),
-        Column(title="B/s", align="right"),
-        Column(title="of peak", align="right"),
+        *_FIGURE_COLUMNS,
         Column(title="provider", style="dim"),
     )
     return Table(columns, rows)
@@ -55,17 +49,17 @@ def _nodes(profile: ProfileReport) -> Table:
     columns = (
         Column(title="node", overflow="cut", code=True),
         Column(title="operator", code=True),
-        Column(title="time", align="right"),
-        Column(title="%", align="right"),
-        Column(title="MACs", align="right"),
-        Column(title="FLOP/s", align="right"),
-        Column(title="of peak", align="right"),
-        Column(title="B/s", align="right"),
-        Column(title="of peak", align="right"),
+        *_FIGURE_COLUMNS,
         Column(title="memory", align="right"),
         Column(title="stands for", overflow="wrap", style="dim"),
     )
     return Table(columns, tuple(rows))
+
+
+_FIGURE_COLUMNS = tuple(
+    Column(title=title, align="right") for title in ("time", "%", "MACs", "FLOP/s", "of peak", "B/s", "of peak")
+)
+"""The columns of what `_figures` gives."""
 
 
 def _figures(of: NodeProfile | OperatorProfile, peak: MachinePeak | None) -> tuple[Cell, ...]:

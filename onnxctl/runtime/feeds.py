@@ -20,6 +20,7 @@ from onnxctl.errors import InvalidModel, OnnxctlError, ResourceLimit, Unsupporte
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model
 from onnxctl.model.tensors import DTYPES, dtype_name, raw_byte_count
+from onnxctl.model.types import innermost_tensor
 from onnxctl.runtime.domains import (
     brightest_pixel,
     domain_by_name,
@@ -261,29 +262,15 @@ def _settle_given(given: Given, shapes: dict[str, Shape], dims: Mapping[str, int
 
 
 def _symbols(kind: TypeProto) -> Iterator[str]:
-    inner = _innermost(kind)
+    inner = innermost_tensor(kind)
     if inner is not None:
         for dim in inner.shape.dim:
             if dim.dim_param and dim.dim_param not in _UNNAMED:
                 yield dim.dim_param
 
 
-def _innermost(kind: TypeProto) -> TypeProto.Tensor | TypeProto.SparseTensor | None:
-    """The tensor type that a sequence, optional or map consists of."""
-    which = kind.WhichOneof("value")
-    if which == "tensor_type":
-        return kind.tensor_type
-    if which == "sparse_tensor_type":
-        return kind.sparse_tensor_type
-    if which == "sequence_type":
-        return _innermost(kind.sequence_type.elem_type)
-    if which == "optional_type":
-        return _innermost(kind.optional_type.elem_type)
-    return _innermost(kind.map_type.value_type) if which == "map_type" else None
-
-
 def _tensor_type(name: str, kind: TypeProto) -> TypeProto.Tensor | TypeProto.SparseTensor:
-    tensor = _innermost(kind)
+    tensor = innermost_tensor(kind)
     if tensor is None:
         raise UnsupportedModel(f"input {name!r} states no type that a value could be made of")
     if tensor.elem_type not in DTYPES or tensor.elem_type == TensorProto.UNDEFINED:
@@ -331,7 +318,7 @@ def _bytes_of(name: str, plan: _Plan) -> int:
         is_sequence = kind.HasField("sequence_type")
         count *= COLLECTION_LENGTH if is_sequence else 1
         kind = kind.sequence_type.elem_type if is_sequence else kind.optional_type.elem_type
-    tensor = _innermost(kind)
+    tensor = innermost_tensor(kind)
     assert tensor is not None, "the plan has looked at the types"
     return count * (_OBJECT_BYTES + planned_bytes(tensor.elem_type, plan.shapes[name]))
 

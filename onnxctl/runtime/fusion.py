@@ -12,16 +12,13 @@ from collections.abc import Sequence
 
 from onnx import GraphProto, NodeProto
 
+from onnxctl.model.nodes import own_label
+
 _BLOCKED_LAYOUT = "_nchwc"
 """onnxruntime calls the blocked form of a node after the tensor it makes, with this at the end."""
 
 _OUT_OF_BLOCKED = "ReorderOutput"
 _OUTSIDE = -1
-
-
-def label_of(node: NodeProto) -> str:
-    """A node's name, or what it makes where it has none."""
-    return node.name or f"{node.op_type}({next((name for name in node.output if name), '')})"
 
 
 def original_nodes(model: GraphProto, optimized: GraphProto) -> tuple[tuple[str, ...], ...]:
@@ -53,7 +50,7 @@ class _Matcher:
         self._claim_after({owner for owner, node in enumerate(self._optimized) if self._blocked(node)})
         found: list[list[str]] = [[] for _ in self._optimized]
         for at, owner in sorted(self._owners.items()):
-            found[owner].append(label_of(self._nodes[at]))
+            found[owner].append(own_label(self._nodes[at]))
         return tuple(map(tuple, found))
 
     def _made(self, node: NodeProto) -> list[str]:

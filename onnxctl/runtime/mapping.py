@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from onnx import ModelProto, TensorProto
 
 from onnxctl.model import wire
-from onnxctl.model.fields import encoded_varint
 from onnxctl.model.loading import Model, tensors_of_model
 from onnxctl.model.tensors import Payload
 
@@ -62,5 +61,4 @@ def _fill(tensor: TensorProto, payload: Payload) -> None:
     """Put the values back into the message."""
     del tensor.external_data[:]
     tensor.ClearField("data_location")
-    length = encoded_varint(payload.length)
-    tensor.MergeFromString(encoded_varint(payload.field << 3 | 2) + length + payload.read())
+    payload.restore(tensor)

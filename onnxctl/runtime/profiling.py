@@ -13,10 +13,11 @@ from typing import Any
 
 from onnxctl.child import Answer, Blob, Progress
 from onnxctl.errors import StorageError
+from onnxctl.model.nodes import own_label
 from onnxctl.reports import JSON, MachinePeak, NodeOnCpu, NodeProfile, RunConfig, decode, encode
 from onnxctl.runtime.calibration import measure_peak
 from onnxctl.runtime.failures import run_failure
-from onnxctl.runtime.fusion import label_of, original_nodes
+from onnxctl.runtime.fusion import original_nodes
 from onnxctl.runtime.measure import call_child, memory_limit
 from onnxctl.runtime.opening import Opened, open_for_run, settings_of
 from onnxctl.runtime.placement import nodes_left_to_cpu
@@ -164,7 +165,7 @@ def _originals(opened: Opened, path: str, recording: Recording) -> Mapping[int, 
     graph = opened.model.proto.graph
     first = {each.index: each for each in reversed(recording.kernels)}
     found: dict[int, tuple[str, ...]] = {}
-    labels = {label_of(node) for scope in opened.graphs.scopes() for node in scope.nodes}
+    labels = {own_label(node) for scope in opened.graphs.scopes() for node in scope.nodes}
     if os.path.exists(path):
         optimized = ModelProto()
         with open(path, "rb") as file:

@@ -324,10 +324,6 @@ def _compared_words(use: Use) -> Domain | None:
     return Domain(kind="choice", listed=tuple(array.reshape(-1)), words="words the model compares with")
 
 
-def _parsed_words(use: Use) -> Domain | None:
-    return Domain(kind="choice", listed=("1", "2", "3", "5", "8"), words="numerals, as Cast reads them")
-
-
 _POSITIVE = _range(0.1, 1.0, "uniform 0.1..1 (must be positive)")
 _SCALE = _range(0.02, 0.05, "uniform 0.02..0.05 (a scale)")
 _ZERO = _fixed(0, "zeros (a zero point)")

@@ -212,10 +212,6 @@ def greater(first: Element, second: Element, dtype: int | None = None) -> Elemen
     return less(second, first)
 
 
-def _denied(rule: Binary) -> Binary:
-    return lambda first, second, dtype: negate_bool(rule(first, second, dtype), dtype)
-
-
 def negate_bool(value: Element, dtype: int | None = None) -> Element:
     """not value."""
     return not value if isinstance(value, bool) else None
