@@ -29,6 +29,8 @@ _ALIKE = 4
 """So many neighbouring inputs or outputs of one type are shown as the first, a count, and the last."""
 
 _LONGEST_VALUE = 140
+_LONGEST_SENTENCE = 64
+"""Characters of the model's own description: one line of a small terminal."""
 _MORE = "more: --cost --memory --weights --nodes --node NAME --tree --text --json"
 
 
@@ -119,7 +121,7 @@ def _facts(report: ModelSummary) -> tuple[tuple[str, Cell], ...]:
         ("producer", producer),
         ("model", model),
         ("graph", report.graph_name),
-        ("about", _shortened(report.doc_string)),
+        ("about", _shortened(report.doc_string, _LONGEST_SENTENCE)),
         ("parameters", _parameter_note(report)),
     ]
     return tuple((label, value) for label, value in facts if value)
@@ -131,9 +133,9 @@ def _opsets(report: ModelSummary) -> list[tuple[str, int]]:
     return sorted(set(plain))
 
 
-def _shortened(text: str) -> str:
+def _shortened(text: str, longest: int = _LONGEST_VALUE) -> str:
     """The beginning of a text in one line."""
-    return shorten(text, _LONGEST_VALUE, placeholder=" …") if len(text) > _LONGEST_VALUE or "\n" in text else text
+    return shorten(text, longest, placeholder=" …") if len(text) > longest or "\n" in text else text
 
 
 def _files(files: Sequence[FileInfo]) -> list[Block]:
@@ -161,7 +163,7 @@ def _parameter_note(report: ModelSummary) -> str:
 
 
 def _dtype_note(each: DtypeParameters) -> str:
-    return f"{format_count(each.element_count)} {each.dtype} ({format_bytes(each.byte_count)})"
+    return f"{format_count(each.element_count)} {each.dtype}"
 
 
 def _node_note(report: ModelSummary) -> str:

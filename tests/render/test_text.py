@@ -68,11 +68,11 @@ def test_ascii_terminals_get_ascii() -> None:
 
 
 def test_histograms_draw_the_first_and_list_the_others() -> None:
-    drawn = draw(Histogram("operator", (("Conv", 8), ("Add", 4), ("Relu", 2), ("Flatten", 1)), drawn=2))
+    drawn = draw(Histogram("operator", (("Conv", 8), ("Add", 4), ("Relu", 2), ("Gemm", 1), ("Flatten", 1)), drawn=2))
     assert drawn.splitlines() == [
         "  Conv  8  ████████████████████████",
         "  Add   4  ████████████",
-        "  and Relu 2, Flatten 1",
+        "  and Relu 2, Gemm 1, Flatten 1",
     ]
 
 
