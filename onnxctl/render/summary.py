@@ -33,7 +33,7 @@ _ALIKE = 4
 _LONGEST_VALUE = 140
 _LONGEST_SENTENCE = 64
 """Characters of the model's own description: one line of a small terminal."""
-_MORE = "more: --cost --memory --weights --precision --findings --nodes --tree --text"
+_MORE = "more: --cost --memory --weights --precision --findings --nodes --text; --help"
 
 
 def summary_document(report: ModelSummary) -> Document:

@@ -100,7 +100,7 @@ def _draw(block: Block, screen: Screen) -> list[str]:
 def _draw_heading(heading: Heading, screen: Screen) -> str:
     text, note = _plain(heading.text, screen), _plain(heading.note, screen)
     if screen.width is not None:
-        note = cut_middle(note, max(screen.width // 2, screen.width - cell_len(text) - _GAP), _ellipsis(screen))
+        note = cut_middle(note, screen.width // 2, _ellipsis(screen))
         text = cut_middle(text, screen.width - cell_len(note) - _GAP, _ellipsis(screen))
     text = _paint(text, "strong" if heading.level == 1 else "accent", screen)
     return f"{text}  {_paint(note, 'dim', screen)}" if note else text
@@ -183,7 +183,7 @@ def _draw_row(
 
 def _draw_histogram(histogram: Histogram, screen: Screen) -> list[str]:
     drawn, listed = histogram.rows[: histogram.drawn], histogram.rows[histogram.drawn :]
-    if len(listed) <= _MOST_LISTED_LINES:
+    if len(listed) == 1:
         drawn, listed = histogram.rows, ()
     most = max((count for _, count in drawn), default=1)
     rows = tuple(
