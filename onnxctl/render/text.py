@@ -210,7 +210,8 @@ def _draw_findings(block: Findings, screen: Screen) -> list[str]:
     rows: list[tuple[Cell, ...]] = []
     for finding in block.findings:
         where = f"{finding.where}: " if finding.where else ""
-        rows.append((Styled(finding.severity, _SEVERITIES[finding.severity]), where + finding.message))
+        message = f"{where}{finding.message}  [{finding.code}]"
+        rows.append((Styled(finding.severity, _SEVERITIES[finding.severity]), message))
         if finding.hint:
             rows.append(("", Styled(finding.hint, "dim")))
     return _draw_table(Table((Column(), Column(overflow="wrap")), tuple(rows), titled=False), screen)

@@ -82,7 +82,7 @@ def test_a_single_other_is_drawn() -> None:
 
 def test_findings_say_how_bad_where_and_what_to_do() -> None:
     finding = Finding(code="x", severity="warning", message="odd", hint="change it", where="node 'a'")
-    assert draw(Findings((finding,))) == "  warning  node 'a': odd\n           change it\n"
+    assert draw(Findings((finding,))) == "  warning  node 'a': odd  [x]\n           change it\n"
 
 
 def test_what_more_can_be_asked_is_told_to_people_only() -> None:
