@@ -20,6 +20,7 @@ graph optimizations onnxruntime merges nodes and needs less.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -285,7 +286,7 @@ class _Plan:
     def _give(self, step: int, node: NodeProto, index: int, name: str) -> None:
         readers = len(self._graph.consumers(name))
         if self._graph.is_output(name):
-            self._new(step, name, readers + 1)
+            self._new(step, name, readers + 1).last = sys.maxsize
             return
         if index == 0 and node.op_type in VIEWS and node.domain in DEFAULT_DOMAINS:
             viewed = self._buffers.get(node.input[0]) if node.input else None
@@ -303,11 +304,12 @@ class _Plan:
             shared.readers += readers
             self._buffers[name] = shared
 
-    def _new(self, step: int, name: str, readers: int) -> None:
+    def _new(self, step: int, name: str, readers: int) -> _Buffer:
         size = self._simulation.size(self._scope, name)
         buffer = _Buffer(name, size, self._alike(name), step, step, readers)
         self._buffers[name] = buffer
         self.all.append(buffer)
+        return buffer
 
     def _overwritten(self, node: NodeProto, alike: tuple[Shape | None, int]) -> _Buffer | None:
         """The buffer of the input that the node's kernel writes over."""

@@ -23,6 +23,7 @@ def summarize(
     nodes: bool = False,
     weights: bool = False,
     text: bool = False,
+    whole_text: bool = False,
     dims: Mapping[str, int] | None = None,
     findings: tuple[Finding, ...] = (),
 ) -> ModelSummary:
@@ -69,14 +70,14 @@ def summarize(
         findings=findings,
         nodes=tuple(_nodes(scopes)) if nodes else None,
         weights=tuple(weight_info(model, weight) for weight in weights_of(model)) if weights else None,
-        text=_text(model) if text else None,
+        text=_text(model, whole_text) if text or whole_text else None,
     )
 
 
-def _text(model: Model) -> str:
+def _text(model: Model, whole: bool) -> str:
     from onnxctl.analysis.text import model_text
 
-    return model_text(model)
+    return model_text(model, whole=whole)
 
 
 def _shown_domain(domain: str | bytes) -> str:

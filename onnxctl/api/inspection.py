@@ -10,7 +10,7 @@ from onnxctl.api.progress import News, silent
 
 if TYPE_CHECKING:
     from onnxctl.model.loading import Model
-    from onnxctl.reports import InspectConfig, InspectManyReport, ModelSummary, SortKey
+    from onnxctl.reports import InspectConfig, InspectManyReport, InstalledKernels, ModelSummary, SortKey
 
 
 def inspect(
@@ -20,11 +20,15 @@ def inspect(
     weights: bool = False,
     values: bool = False,
     text: bool = False,
+    whole_text: bool = False,
     cost: bool = False,
     memory: bool = False,
     tree: bool = False,
     depth: int = 3,
     node: str | None = None,
+    findings: bool = False,
+    precision: bool = False,
+    compatibility: bool = False,
     dims: Mapping[str, int] | None = None,
     sweep: Mapping[str, Sequence[int]] | None = None,
     operators: Sequence[tuple[str | None, str]] = (),
@@ -36,10 +40,11 @@ def inspect(
     """What is in a model: its interface, operators, parameters and oddities; weights are read for `values` only.
 
     nodes and weights ask for every node and every stored tensor, values for the statistics of the latter, text for the
-    graph in ONNX's text syntax (weights elided), tree for modules, subgraphs and functions, node for one node, by its
-    name or that of an output. cost counts operations and bytes, memory the peak of activations; dims gives symbolic
-    dimensions a size, sweep a series of sizes. operators (domain, or None for any, and type), match (a regular
-    expression), sort and top choose what the lists hold.
+    graph in ONNX's text syntax (weights elided, but for whole_text), tree for modules, subgraphs and functions, node
+    for one node, by its name or that of an output. cost counts operations and bytes, memory the peak of activations;
+    dims gives symbolic dimensions a size, sweep a series of sizes. operators (domain, or None for any, and type), match
+    (a regular expression), sort and top choose what the lists hold. findings looks closer for what is worth telling,
+    precision at the types it stores and computes in, compatibility at the versions and kernels it needs.
 
     Raises UsageError for a symbol, a node or an operator that the model does not have, ModelError for a file that
     can't be described.
@@ -51,11 +56,15 @@ def inspect(
         weights=weights or values,
         values=values,
         text=text,
+        whole_text=whole_text,
         cost=cost,
         memory=memory,
         tree=tree,
         depth=depth,
         node=node,
+        findings=findings,
+        precision=precision,
+        compatibility=compatibility,
         dims=tuple((dims or {}).items()),
         sweep=tuple((name, tuple(sizes)) for name, sizes in (sweep or {}).items()),
         operators=tuple(operators),
@@ -115,12 +124,20 @@ def _inspect(path: str, config: InspectConfig, news: News) -> ModelSummary:
         findings = check_structure(model)
         dims = dict(config.dims)
         summary = summarize(
-            model, nodes=config.nodes, weights=config.weights, text=config.text, dims=dims, findings=findings
+            model,
+            nodes=config.nodes,
+            weights=config.weights,
+            text=config.text,
+            whole_text=config.whole_text,
+            dims=dims,
+            findings=findings,
         )
         if config.weights or config.nodes:
             summary = _choose(model, summary, config, news)
         if config.cost or config.memory or config.sweep or config.tree or config.node is not None:
             summary = _look_closer(model, summary, config, news)
+        if config.findings or config.precision or config.compatibility:
+            summary = _judge(model, summary, config, news)
     return dataclasses.replace(summary, path=path)
 
 
@@ -179,3 +196,42 @@ def _look_closer(model: Model, summary: ModelSummary, config: InspectConfig, new
     if config.node is not None:
         more = dataclasses.replace(more, node=describe_node(graphs, found, config.node))
     return more
+
+
+def _judge(model: Model, summary: ModelSummary, config: InspectConfig, news: News) -> ModelSummary:
+    """Add what is said about the model's quality: findings, precision, compatibility."""
+    from onnxctl.analysis.compatibility import check_compatibility
+    from onnxctl.analysis.findings import look_closer, worst_first
+    from onnxctl.analysis.precision import look_at_precision
+    from onnxctl.analysis.runtime_versions import version_findings
+    from onnxctl.model.graph import ModelGraphs
+    from onnxctl.model.propagation import propagate
+    from onnxctl.runtime.library import installed_version
+
+    news("propagating shapes")
+    graphs = ModelGraphs(model)
+    found = propagate(graphs, dims=dict(config.dims), smallest_dimension=1)
+    if config.findings:
+        versions = tuple(version_findings(model.proto, installed_version()))
+        findings = worst_first((*summary.findings, *versions, *look_closer(graphs, found)))
+        summary = dataclasses.replace(summary, findings=findings, looked_closer=True)
+    if config.precision:
+        summary = dataclasses.replace(summary, precision=look_at_precision(graphs, found, news))
+    if config.compatibility:
+        news("asking onnxruntime for its kernels")
+        compatibility = check_compatibility(graphs, found, _installed_kernels())
+        summary = dataclasses.replace(summary, compatibility=compatibility)
+    return summary
+
+
+def _installed_kernels() -> InstalledKernels | None:
+    """The kernels of the onnxruntime here, None where there is none that can be imported."""
+    from onnxctl.child import Child
+    from onnxctl.errors import MissingPackage
+    from onnxctl.runtime.kernels import list_kernels
+
+    with Child(preload=("onnxruntime",)) as child:
+        try:
+            return list_kernels(child)
+        except MissingPackage:
+            return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from onnxctl.commands.options import Format, Json, chosen_format, parse_dim_series, parse_operators
-from onnxctl.errors import UsageError
+from onnxctl.errors import EXIT_NO, UsageError
 
 if TYPE_CHECKING:
     from onnxctl.reports import InspectManyReport, ModelSummary
@@ -19,12 +19,14 @@ onnxctl inspect model.onnx --dim seq=1:512
 onnxctl inspect model.onnx --nodes --cost --sort macs --top 20
 onnxctl inspect model.onnx --node /encoder/layer.0/MatMul
 onnxctl inspect a.onnx b.onnx --cost
+onnxctl inspect model.onnx --fail-on warning
 onnxctl inspect model.onnx --json | jq '.data.inputs'
 curl -s https://example.org/model.onnx | onnxctl inspect -
 """
 
 _WHAT, _WHICH = "What to tell", "Which rows"
 
+FailName = Literal["warning", "error"]
 SortName = Literal["macs", "flops", "bytes", "params", "name", "order"]
 
 
@@ -64,10 +66,34 @@ def command(
         bool,
         typer.Option(
             "--text",
-            help="Show the graph itself, in ONNX's text syntax; large weights are left out.",
+            help="Show the graph itself, in ONNX's text syntax; large weights by their SHA-256.",
             rich_help_panel=_WHAT,
         ),
     ] = False,
+    full_text: Annotated[
+        bool, typer.Option("--full-text", help="The same with all weights and metadata.", rich_help_panel=_WHAT)
+    ] = False,
+    findings: Annotated[
+        bool,
+        typer.Option("--findings", help="Look closer for waste, leftovers and surprises.", rich_help_panel=_WHAT),
+    ] = False,
+    precision: Annotated[
+        bool,
+        typer.Option("--precision", help="Types of weights and MACs, quantization, float16.", rich_help_panel=_WHAT),
+    ] = False,
+    compatibility: Annotated[
+        bool,
+        typer.Option("--compatibility", help="Versions it needs; operators without a kernel.", rich_help_panel=_WHAT),
+    ] = False,
+    fail_on: Annotated[
+        FailName | None,
+        typer.Option(
+            "--fail-on",
+            metavar="SEVERITY",
+            help="With --findings: exit code 1 where there is a warning, or an error.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
     dim: Annotated[
         list[str] | None,
         typer.Option(
@@ -102,8 +128,10 @@ def command(
 ) -> None:
     """Show what is in a model: interface, operators, weights, cost.
 
-    Weights are read for --weights only: otherwise a model of many gigabytes takes no longer than its graph, and all
-    but the statistics also work where weight files are missing. Several models are shown side by side.
+    Weights are read for --weights, --precision and --text only (and --findings compares those of equal size):
+    otherwise a model of many gigabytes takes no longer than its graph. Missing weight files are told and no reason to
+    fail. Several models are shown side by side. Findings are those a look at the graph shows; --findings looks for all
+    of them, and so does --fail-on.
     """
     dims, sweep = parse_dim_series(dim)
     operators = parse_operators(operator)
@@ -119,7 +147,8 @@ def command(
     report: ModelSummary | InspectManyReport
     with StatusLine() as status:
         if len(models) > 1:
-            if nodes or weights or tree or text or node is not None or sweep or chosen:
+            judged = findings or precision or compatibility or fail_on is not None
+            if nodes or weights or tree or text or full_text or judged or node is not None or sweep or chosen:
                 raise UsageError("several models are compared by their figures", hint="name one model for its details")
             report = api.inspect_many(models, cost=cost, memory=memory, dims=dims, progress=status.tell)
         else:
@@ -128,12 +157,16 @@ def command(
                 nodes=nodes,
                 weights=weights,
                 values=weights and values,
-                text=text,
+                text=text or full_text,
+                whole_text=full_text,
                 cost=cost,
                 memory=memory,
                 tree=tree,
                 depth=depth,
                 node=node,
+                findings=findings or fail_on is not None,
+                precision=precision,
+                compatibility=compatibility,
                 dims=dims,
                 sweep=sweep,
                 operators=operators,
@@ -143,3 +176,7 @@ def command(
                 progress=status.tell,
             )
     show_report(report, chosen_format(format, json))
+    if fail_on is not None and report.kind == "inspect":
+        severities = {each.severity for each in report.findings}
+        if "error" in severities or fail_on in severities:
+            raise typer.Exit(EXIT_NO)

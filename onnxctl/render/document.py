@@ -74,7 +74,7 @@ class Histogram:
 
     title: str
     rows: tuple[tuple[str, int], ...]
-    drawn: int = 8
+    drawn: int = 6
 
 
 @dataclass(frozen=True, slots=True)

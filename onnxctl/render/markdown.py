@@ -60,6 +60,7 @@ def _draw(block: Block) -> str:
             return "\n".join(
                 f"- **{finding.severity}** {_prose(f'{finding.where}: ' if finding.where else '')}"
                 f"{_prose(finding.message)}{'. ' + _prose(finding.hint) if finding.hint else ''}"
+                f" ({_prose(finding.code)})"
                 for finding in block.findings
             )
         case Code():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from textwrap import shorten
@@ -17,19 +18,22 @@ from onnxctl.render.document import (
     Findings,
     Heading,
     Histogram,
+    Paragraph,
     Styled,
     Table,
 )
 from onnxctl.render.units import count_of, format_bytes, format_count, operator_name
 
 if TYPE_CHECKING:
-    from onnxctl.reports import DtypeParameters, FileInfo, FunctionInfo, ModelSummary, TensorSpec
+    from onnxctl.reports import DtypeParameters, FileInfo, Finding, FunctionInfo, ModelSummary, TensorSpec
 
 _ALIKE = 4
 """So many neighbouring inputs or outputs of one type are shown as the first, a count, and the last."""
 
 _LONGEST_VALUE = 140
-_MORE = "more: --cost --memory --weights --nodes --node NAME --tree --text --json"
+_LONGEST_SENTENCE = 64
+"""Characters of the model's own description: one line of a small terminal."""
+_MORE = "more: --cost --memory --weights --precision --findings --nodes --tree --text"
 
 
 def summary_document(report: ModelSummary) -> Document:
@@ -81,9 +85,27 @@ def _sections(report: ModelSummary) -> list[Block]:
             blocks += node_blocks(report.nodes, report.node_count)
         if report.weights is not None:
             blocks += weight_blocks(report.weights, sum(each.tensor_count for each in report.parameters))
+    if report.precision is not None:
+        from onnxctl.render.precision import precision_blocks
+
+        blocks += precision_blocks(report.precision)
+    if report.compatibility is not None:
+        from onnxctl.render.compatibility import compatibility_blocks
+
+        blocks += compatibility_blocks(report.compatibility)
+    if report.looked_closer:
+        blocks += _all_findings(report.findings)
     if blocks and report.text is not None:
         blocks += [Heading("Text"), Code(report.text)]
     return blocks
+
+
+def _all_findings(findings: Sequence[Finding]) -> list[Block]:
+    counts = Counter(each.severity for each in findings)
+    note = ", ".join(f"{counts[severity]} {severity}" for severity in counts)
+    if not findings:
+        return [Heading("Findings", "none"), Paragraph("Nothing was found that is worth telling.")]
+    return [Heading("Findings", f"{note}; onnxctl explain CODE tells more"), Findings(tuple(findings))]
 
 
 def _interface(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> Table:
@@ -119,7 +141,7 @@ def _facts(report: ModelSummary) -> tuple[tuple[str, Cell], ...]:
         ("producer", producer),
         ("model", model),
         ("graph", report.graph_name),
-        ("about", _shortened(report.doc_string)),
+        ("about", _shortened(report.doc_string, _LONGEST_SENTENCE)),
         ("parameters", _parameter_note(report)),
     ]
     return tuple((label, value) for label, value in facts if value)
@@ -131,9 +153,9 @@ def _opsets(report: ModelSummary) -> list[tuple[str, int]]:
     return sorted(set(plain))
 
 
-def _shortened(text: str) -> str:
+def _shortened(text: str, longest: int = _LONGEST_VALUE) -> str:
     """The beginning of a text in one line."""
-    return shorten(text, _LONGEST_VALUE, placeholder=" …") if len(text) > _LONGEST_VALUE or "\n" in text else text
+    return shorten(text, longest, placeholder=" …") if len(text) > longest or "\n" in text else text
 
 
 def _files(files: Sequence[FileInfo]) -> list[Block]:
@@ -161,7 +183,7 @@ def _parameter_note(report: ModelSummary) -> str:
 
 
 def _dtype_note(each: DtypeParameters) -> str:
-    return f"{format_count(each.element_count)} {each.dtype} ({format_bytes(each.byte_count)})"
+    return f"{format_count(each.element_count)} {each.dtype}"
 
 
 def _node_note(report: ModelSummary) -> str:

@@ -100,7 +100,7 @@ def _draw(block: Block, screen: Screen) -> list[str]:
 def _draw_heading(heading: Heading, screen: Screen) -> str:
     text, note = _plain(heading.text, screen), _plain(heading.note, screen)
     if screen.width is not None:
-        note = cut_middle(note, screen.width // 2, _ellipsis(screen))
+        note = cut_middle(note, max(screen.width // 2, screen.width - cell_len(text) - _GAP), _ellipsis(screen))
         text = cut_middle(text, screen.width - cell_len(note) - _GAP, _ellipsis(screen))
     text = _paint(text, "strong" if heading.level == 1 else "accent", screen)
     return f"{text}  {_paint(note, 'dim', screen)}" if note else text
@@ -183,7 +183,7 @@ def _draw_row(
 
 def _draw_histogram(histogram: Histogram, screen: Screen) -> list[str]:
     drawn, listed = histogram.rows[: histogram.drawn], histogram.rows[histogram.drawn :]
-    if len(listed) == 1:
+    if len(listed) <= _MOST_LISTED_LINES:
         drawn, listed = histogram.rows, ()
     most = max((count for _, count in drawn), default=1)
     rows = tuple(
@@ -210,7 +210,8 @@ def _draw_findings(block: Findings, screen: Screen) -> list[str]:
     rows: list[tuple[Cell, ...]] = []
     for finding in block.findings:
         where = f"{finding.where}: " if finding.where else ""
-        rows.append((Styled(finding.severity, _SEVERITIES[finding.severity]), where + finding.message))
+        message = f"{where}{finding.message}  [{finding.code}]"
+        rows.append((Styled(finding.severity, _SEVERITIES[finding.severity]), message))
         if finding.hint:
             rows.append(("", Styled(finding.hint, "dim")))
     return _draw_table(Table((Column(), Column(overflow="wrap")), tuple(rows), titled=False), screen)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from onnxctl.reports.check import *  # noqa: F403
+    from onnxctl.reports.compatibility import *  # noqa: F403
     from onnxctl.reports.cost import *  # noqa: F403
     from onnxctl.reports.details import *  # noqa: F403
     from onnxctl.reports.diff import *  # noqa: F403
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from onnxctl.reports.kinds import Report as Report
     from onnxctl.reports.measurement import *  # noqa: F403
     from onnxctl.reports.optimization import *  # noqa: F403
+    from onnxctl.reports.precision import *  # noqa: F403
     from onnxctl.reports.profile import *  # noqa: F403
     from onnxctl.reports.providers import *  # noqa: F403
     from onnxctl.reports.shared import *  # noqa: F403
@@ -53,6 +55,9 @@ _NAMES: Mapping[str, str] = {
     "diff": """TextChange InterfaceChange NodeChange WeightChange DiffCounts TopAgreement OutputDifference
         OutputsComparison DiffReport""",
     "explanation": "Explanation ExplainReport",
+    "precision": "WeightPrecision MacPrecision CastChain Island HalfTensor HalfReport PrecisionReport",
+    "compatibility": """TypeRule Kernel InstalledKernels RequiredVersions KernelGap ProviderCoverage
+        CompatibilityReport""",
     "kinds": "Report KINDS",
     "encoding": "encode decode field_types",
 }

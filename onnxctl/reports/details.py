@@ -29,10 +29,14 @@ class InspectConfig:
     weights: bool = False
     values: bool = False
     text: bool = False
+    whole_text: bool = False
     cost: bool = False
     memory: bool = False
     tree: bool = False
     depth: int = 3
+    findings: bool = False
+    precision: bool = False
+    compatibility: bool = False
     node: str | None = None
     dims: tuple[tuple[str, int], ...] = ()
     sweep: tuple[tuple[str, tuple[int, ...]], ...] = ()

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
+    from onnxctl.reports.compatibility import CompatibilityReport
     from onnxctl.reports.cost import CostReport, MemoryReport, SweepPoint
     from onnxctl.reports.details import NodeDetail, NodeInfo, ScopeInfo, WeightInfo
+    from onnxctl.reports.precision import PrecisionReport
     from onnxctl.reports.shared import Finding, OperatorCount, TensorSpec
 
 
@@ -44,7 +46,10 @@ class FunctionInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSummary:
-    """What `onnxctl inspect` saw; node_count includes subgraphs and function bodies, top_node_count does not."""
+    """What `onnxctl inspect` saw; node_count includes subgraphs and function bodies, top_node_count does not.
+
+    looked_closer says whether findings are all there are, or those that a look at the messages shows.
+    """
 
     kind: ClassVar[Literal["inspect"]] = "inspect"
 
@@ -72,6 +77,7 @@ class ModelSummary:
     parameter_bytes: int
     initializer_count: int
     findings: tuple[Finding, ...] = ()
+    looked_closer: bool = False
     nodes: tuple[NodeInfo, ...] | None = None
     weights: tuple[WeightInfo, ...] | None = None
     text: str | None = None
@@ -80,3 +86,5 @@ class ModelSummary:
     sweep: tuple[SweepPoint, ...] | None = None
     tree: tuple[ScopeInfo, ...] | None = None
     node: NodeDetail | None = None
+    precision: PrecisionReport | None = None
+    compatibility: CompatibilityReport | None = None

@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,3 +111,73 @@ def test_nothing_is_written(tmp_path: Path) -> None:
     home.mkdir()
     onnxctl("inspect", os.fspath(tmp_path / LINEAR.name), env=environment(HOME=os.fspath(home), TMPDIR=os.fspath(home)))
     assert sorted(each.name for each in tmp_path.rglob("*")) == ["home", LINEAR.name]
+
+
+CNN = os.fspath(SAMPLES / "digits_cnn.onnx")
+BLOCK = os.fspath(SAMPLES / "transformer_block.onnx")
+
+
+def data_of(*arguments: str) -> dict[str, Any]:
+    done = onnxctl("inspect", *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    data: dict[str, Any] = strict_json(done.stdout)["data"]
+    return data
+
+
+def test_cost_and_memory_are_numbers_where_all_sizes_are_known() -> None:
+    free = data_of(BLOCK, "--cost", "--memory")
+    bound = data_of(BLOCK, "--cost", "--memory", "--dim", "batch=2", "--dim", "sequence=7")
+    assert free["cost"]["macs"]["value"] is None
+    assert free["memory"]["symbols"] == ["batch", "sequence"]
+    assert bound["cost"]["symbols"] == []
+    total = sum(
+        coefficient * 2 ** factors.count("batch") * 7 ** (2 if "^2" in factors else factors.count("sequence"))
+        for coefficient, factors in free["cost"]["macs"]["terms"]
+    )
+    assert bound["cost"]["macs"]["value"] == total
+    assert bound["memory"]["peak_bytes"] > 0
+
+
+def test_a_series_of_sizes_makes_a_table() -> None:
+    data = data_of(CNN, "--dim", "batch=1,2,4")
+    assert [point["macs"] for point in data["sweep"]] == [84_224, 168_448, 336_896]
+    done = onnxctl("inspect", CNN, "--dim", "batch=1:8")
+    assert [line.split()[0] for line in done.stdout.decode().splitlines()[4:]] == ["1", "2", "4", "8"]
+
+
+def test_filters_alone_list_the_nodes() -> None:
+    done = onnxctl("inspect", CNN, "--op", "Conv")
+    assert b"Nodes  2 of 11 nodes" in done.stdout
+    by_cost = data_of(CNN, "--sort", "macs", "--top", "2")["cost"]["nodes"]
+    assert [node["name"] for node in by_cost] == ["conv2", "conv1"]
+    wrong = onnxctl("inspect", CNN, "--op", "Conf")
+    assert wrong.returncode == 2
+    assert b"Conv" in wrong.stderr
+
+
+def test_weights_are_read_unless_they_are_not_wanted() -> None:
+    read = data_of(CNN, "--weights", "--match", "conv2")["weights"]
+    assert [each["name"] for each in read] == ["conv2_weight"]
+    assert read[0]["statistics"]["minimum"] < 0
+    listed = data_of(CNN, "--weights", "--no-values")["weights"]
+    assert len(listed) == 13
+    assert all(each["statistics"] is None for each in listed)
+
+
+def test_one_node_and_the_tree() -> None:
+    assert data_of(CNN, "--node", "conv1")["node"]["outputs"][0]["nodes"] == ["BatchNormalization norm1"]
+    unknown = onnxctl("inspect", CNN, "--node", "conv9")
+    assert unknown.returncode == 2
+    assert b"conv1" in unknown.stderr
+    roles = [each["role"] for each in data_of(os.fspath(SAMPLES / "loop_sum.onnx"), "--tree")["tree"]]
+    assert roles == ["graph", "subgraph"]
+
+
+def test_several_models_are_compared() -> None:
+    envelope = strict_json(onnxctl("inspect", CNN, BLOCK, "--cost", "--dim", "batch=1", "--json").stdout)
+    assert envelope["kind"] == "inspect_many"
+    assert [each["path"] for each in envelope["data"]["models"]] == [CNN, BLOCK]
+    assert envelope["data"]["models"][0]["cost"]["macs"]["value"] == 84_224
+    assert onnxctl("inspect", CNN, BLOCK, "--nodes").returncode == 2
+    assert onnxctl("inspect", CNN, BLOCK, "--dim", "bach=1").returncode == 2
+    assert onnxctl("inspect", CNN, "no_such.onnx").returncode == 3

@@ -3,7 +3,14 @@
 import pytest
 import typer
 
-from onnxctl.commands.options import check_positive, chosen_format, parse_dims, parse_names
+from onnxctl.commands.options import (
+    check_positive,
+    chosen_format,
+    parse_dim_series,
+    parse_dims,
+    parse_names,
+    parse_operators,
+)
 from onnxctl.errors import UsageError
 
 
@@ -49,3 +56,44 @@ def test_times_are_positive(value: float) -> None:
         check_positive(value)
     assert check_positive(0.5) == 0.5
     assert check_positive(None) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "sizes"),
+    [
+        ("seq=1:512", (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)),
+        ("seq=1:100", (1, 2, 4, 8, 16, 32, 64, 100)),
+        ("seq=100:120", (100, 102, 104, 106, 108, 110, 112, 114, 116, 118, 120)),
+        ("seq=3:5", (3, 4, 5)),
+        ("seq=0:2", (0, 1, 2)),
+        ("seq=7:7", (7,)),
+        ("seq=8:32:8", (8, 16, 24, 32)),
+        ("seq=1,8,32", (1, 8, 32)),
+        (" seq = 32,8,32 ", (32, 8)),
+    ],
+)
+def test_series_of_sizes(value: str, sizes: tuple[int, ...]) -> None:
+    assert parse_dim_series(["batch=4", value]) == ({"batch": 4}, {"seq": sizes})
+
+
+@pytest.mark.parametrize("value", ["seq=9:3", "seq=1:9:0", "seq=1:1000:1", "seq=1,99999999999999999999", "seq=1:"])
+def test_bad_series_are_refused(value: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_dim_series([value])
+    assert value in caught.value.message
+
+
+@pytest.mark.parametrize("values", [["seq=1:9", "seq=4"], ["seq=1,2", "seq=3,4"]])
+def test_a_size_and_a_series_for_one_name_are_refused(values: list[str]) -> None:
+    with pytest.raises(UsageError, match="given twice"):
+        parse_dim_series(values)
+
+
+def test_operators_may_say_their_domain() -> None:
+    assert parse_operators(["Conv", "com.microsoft:Gelu", "ai.onnx.ml.Scaler", ":Add"]) == (
+        (None, "Conv"),
+        ("com.microsoft", "Gelu"),
+        ("ai.onnx.ml", "Scaler"),
+        ("ai.onnx", "Add"),
+    )
+    assert parse_operators(None) == ()

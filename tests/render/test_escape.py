@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxctl.render.document import Code, Document
@@ -83,6 +83,7 @@ def test_cut_middle(text: str, width: int, cut: str) -> None:
     assert cut_middle(text, width) == cut
 
 
+@settings(deadline=None)
 @given(ANY_TEXT, st.sampled_from(REPORT_TYPES), st.sampled_from(["text", "markdown", "json"]))
 def test_no_field_of_any_report_reaches_a_format_raw(text: str, kind: type, name: str) -> None:
     for screen in (Screen(), Screen(width=80), Screen(unicode=False)):
@@ -91,6 +92,7 @@ def test_no_field_of_any_report_reaches_a_format_raw(text: str, kind: type, name
         assert drawn.isascii() or (screen.unicode and name != "json") or name == "markdown"
 
 
+@settings(deadline=None)
 @given(ANY_TEXT)
 def test_only_our_own_colours_reach_a_colour_terminal(text: str) -> None:
     for kind in REPORT_TYPES:

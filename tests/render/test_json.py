@@ -1,6 +1,6 @@
 """JSON is one strict document that decodes to the very report."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxctl.render.json import render
@@ -12,6 +12,7 @@ from tests.render.filling import REPORT_TYPES, filled
 ANY_TEXT = st.text(st.characters(categories=None, exclude_categories=()))
 
 
+@settings(deadline=None)
 @given(ANY_TEXT, st.sampled_from(REPORT_TYPES))
 def test_reports_come_back_whole(text: str, kind: type) -> None:
     report = filled(kind, text)

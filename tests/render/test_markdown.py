@@ -26,7 +26,7 @@ def test_prose_is_escaped() -> None:
 def test_headings_facts_and_findings() -> None:
     finding = Finding(code="x", severity="error", message="broken", hint="fix it", where="here")
     drawn = draw(Heading("Model", "1 kB", level=1), Facts((("size", "1 kB"),)), Findings((finding,)))
-    assert drawn == "## Model (1 kB)\n\n- size: 1 kB\n\n- **error** here: broken. fix it\n"
+    assert drawn == "## Model (1 kB)\n\n- size: 1 kB\n\n- **error** here: broken. fix it (x)\n"
 
 
 def test_histograms_list_everything() -> None:

@@ -24,6 +24,9 @@ def summary() -> ModelSummary:
         sweep=None,
         tree=None,
         node=None,
+        precision=None,
+        compatibility=None,
+        looked_closer=False,
         metadata=(),
     )
 

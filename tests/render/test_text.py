@@ -68,11 +68,11 @@ def test_ascii_terminals_get_ascii() -> None:
 
 
 def test_histograms_draw_the_first_and_list_the_others() -> None:
-    drawn = draw(Histogram("operator", (("Conv", 8), ("Add", 4), ("Relu", 2), ("Flatten", 1)), drawn=2))
+    drawn = draw(Histogram("operator", (("Conv", 8), ("Add", 4), ("Relu", 2), ("Gemm", 1), ("Flatten", 1)), drawn=2))
     assert drawn.splitlines() == [
         "  Conv  8  ████████████████████████",
         "  Add   4  ████████████",
-        "  and Relu 2, Flatten 1",
+        "  and Relu 2, Gemm 1, Flatten 1",
     ]
 
 
@@ -82,7 +82,7 @@ def test_a_single_other_is_drawn() -> None:
 
 def test_findings_say_how_bad_where_and_what_to_do() -> None:
     finding = Finding(code="x", severity="warning", message="odd", hint="change it", where="node 'a'")
-    assert draw(Findings((finding,))) == "  warning  node 'a': odd\n           change it\n"
+    assert draw(Findings((finding,))) == "  warning  node 'a': odd  [x]\n           change it\n"
 
 
 def test_what_more_can_be_asked_is_told_to_people_only() -> None:

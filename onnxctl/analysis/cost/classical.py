@@ -54,6 +54,31 @@ def _trees(operation: Operation) -> Work:
     return Work(others=rows * (sum(depths.values()) + len(depths)))
 
 
+def _joint_trees(operation: Operation) -> Work:
+    """TreeEnsemble (ai.onnx.ml 5): the same, with inner nodes and leaves apart and all trees in one list."""
+    rows, _ = _rows_and_columns(operation)
+    true_nodes = operation.integers("nodes_truenodeids") or []
+    false_nodes = operation.integers("nodes_falsenodeids") or []
+    true_leaves, false_leaves = (
+        operation.integers("nodes_trueleafs") or [],
+        operation.integers("nodes_falseleafs") or [],
+    )
+    roots = operation.integers("tree_roots") or []
+    if not len(true_nodes) == len(false_nodes) == len(true_leaves) == len(false_leaves):
+        raise UnknownShapeError
+    comparisons = 0
+    seen: set[int] = set()
+    for root in roots:
+        level = {root}
+        while level := {node for node in level if 0 <= node < len(true_nodes) and node not in seen}:
+            seen |= level
+            comparisons += 1
+            level = {true_nodes[node] for node in level if not true_leaves[node]} | {
+                false_nodes[node] for node in level if not false_leaves[node]
+            }
+    return Work(others=rows * (comparisons + len(roots)))
+
+
 def _depths(
     trees: list[int], nodes: list[int], true_nodes: list[int], false_nodes: list[int], modes: list[str]
 ) -> Counter[int]:
@@ -84,4 +109,5 @@ CLASSICAL: dict[str, Formula] = {
     "SVMClassifier": _support_vectors,
     "TreeEnsembleRegressor": _trees,
     "TreeEnsembleClassifier": _trees,
+    "TreeEnsemble": _joint_trees,
 }

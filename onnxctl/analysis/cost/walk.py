@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from onnx import NodeProto
 
-from onnxctl.analysis.cost.catalogue import VIEWS, formula_of
+from onnxctl.analysis.cost.catalogue import UNCOUNTED, VIEWS, formula_of
 from onnxctl.analysis.cost.work import Operation, UnknownShapeError, Work, product
 from onnxctl.analysis.scopes import node_label
 from onnxctl.model.dimensions import Dimension, evaluate, symbols
@@ -128,7 +128,8 @@ def _work(scope: ScopeFacts, node: NodeProto) -> tuple[Work | None, str]:
         return None, "its subgraph could not be walked"
     formula = formula_of(node.domain, node.op_type)
     if formula is None:
-        return None, "no formula"
+        uncounted = node.op_type in UNCOUNTED and node.domain in DEFAULT_DOMAINS
+        return None, "its work depends on the data" if uncounted else "no formula"
     try:
         return formula(Operation(node, scope, scope.graph.opset(node.domain))), ""
     except UnknownShapeError:
