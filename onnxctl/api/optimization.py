@@ -179,6 +179,7 @@ def _report(
 
     speed = None if isinstance(measured, Finding) else measured
     config, result = shop.config, proven.rewritten.result
+    after = figures_of(proven.rewritten.model, proven.staged.file_bytes)
     written: tuple[str, ...] = ()
     status: Literal["written", "dry run", "different", "not faster"] = "written"
     if proven.verification.status == "different":
@@ -197,7 +198,7 @@ def _report(
         level=config.level,
         files_written=written,
         before=before,
-        after=figures_of(proven.rewritten.model),
+        after=after,
         passes=result.passes,
         refusals=result.refusals,
         verification=proven.verification,

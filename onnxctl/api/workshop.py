@@ -204,14 +204,14 @@ class Workshop:
         return foresee_obstacle(model, ModelGraphs(model))
 
 
-def figures_of(model: Model) -> ModelFigures:
-    """The figures an optimization is judged by."""
+def figures_of(model: Model, file_bytes: int | None = None) -> ModelFigures:
+    """The figures an optimization is judged by; the bytes are those of the model's own files where none are given."""
     summary = summarize(model)
     return ModelFigures(
         node_count=summary.node_count,
         initializer_count=summary.initializer_count,
         parameter_count=summary.parameter_count,
-        file_bytes=saved_bytes(model),
+        file_bytes=summary.total_bytes if file_bytes is None else file_bytes,
         operators=summary.operators,
     )
 

@@ -165,16 +165,23 @@ def saved_bytes(model: Model) -> int:
 class Staged:
     """A model written to disk but not yet under its name. `commit` publishes it; leaving without that removes it.
 
-    `path` is where it can be opened meanwhile, from its own folder. `file_bytes` is what its files take together.
+    `path` is where it can be opened meanwhile, from its own folder. An interrupt at any moment leaves no file behind:
+    files are noted before they are made, and go with this object at the latest.
     """
 
-    def __init__(self, target: Target, path: str, data_path: str | None, flushes: Sequence[_Flush]) -> None:
-        self.path = path
-        self.file_bytes = sum(os.path.getsize(each) for each in (path, data_path) if each is not None)
+    def __init__(self, target: Target, *, flush: bool) -> None:
+        self.path = ""
+        self.data_path: str | None = None
         self._target = target
-        self._data_path = data_path
-        self._flushes = flushes
+        self._flush = flush
+        self._flushes: list[_Flush] = []
+        self._temporary: list[str] = []
         self._done = False
+
+    @property
+    def file_bytes(self) -> int:
+        """What the files take together."""
+        return sum(os.path.getsize(each) for each in (self.path, self.data_path) if each is not None)
 
     def __enter__(self) -> Self:
         return self
@@ -196,20 +203,44 @@ class Staged:
         self._done = True
         _flush_folder(os.path.dirname(self._target.path) or ".")
         for old in self._target.replaced_data:
-            if old != self._data_path:
-                with contextlib.suppress(OSError):
-                    os.unlink(old)
-        return (self._target.path,) if self._data_path is None else (self._target.path, self._data_path)
+            if old != self.data_path:
+                _unlink_quietly(old)
+        return (self._target.path,) if self.data_path is None else (self._target.path, self.data_path)
 
     def discard(self) -> None:
         """Remove what was written, unless it was published."""
-        if self._done:
+        if self._done or (self.path and not os.path.lexists(self.path)):  # renamed, and interrupted right then
             return
         self._done = True
-        for path in (self.path, self._data_path):
+        for path in (*self._temporary, self.data_path):
             if path is not None:
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
+                _unlink_quietly(path)
+
+    def __del__(self) -> None:
+        self.discard()
+
+    def write(self, pieces: Iterator[wire.Piece], model: Model) -> str:
+        """A new file with these pieces in the target's folder, on its way to the disk when this returns."""
+        folder, name = os.path.split(self._target.path)
+        path = os.path.join(folder, f".{name[:200]}.{os.urandom(6).hex()}.tmp")
+        self._temporary.append(path)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                for piece in pieces:
+                    if isinstance(piece, bytes):
+                        _write_bytes(descriptor, piece)
+                    else:
+                        _copy_payload(descriptor, model.payloads[piece.index])
+                os.ftruncate(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR))
+                os.fchmod(descriptor, self._target.mode)
+                if self._flush:
+                    self._flushes.append(_Flush(descriptor))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise _storage_error(self._target.path, error) from error
+        return path
 
 
 class _Flush:
@@ -257,18 +288,19 @@ def stage(model: Model, target: Target, *, external: bool | None = None, flush: 
             hint="keep the weights beside it: --external-data",
         )
     folder, name = os.path.split(target.path)
-    with contextlib.ExitStack() as undo:
-        layout = _layout(model, used, external, _fresh_data_name(folder, name) if external else "")
-        data_path, flushes = None, list[_Flush]() if flush else None
+    layout = _layout(model, used, external, _fresh_data_name(folder, name) if external else "")
+    staged = Staged(target, flush=flush)
+    try:
         if layout.offsets:
             data_path = os.path.join(folder, layout.data_name)
-            temporary = _write(folder, name, target, _data_pieces(layout, model), model, undo, flushes)
-            _rename_fresh(temporary, data_path)
-            undo.callback(_unlink_quietly, data_path)
+            _rename_fresh(staged.write(_data_pieces(layout, model), model), data_path)
+            staged.data_path = data_path
         pieces = wire.expand(model.proto.SerializeToString(), lambda index: _place(model, layout, index))
-        path = _write(folder, name, target, pieces, model, undo, flushes)
-        undo.pop_all()
-    return Staged(target, path, data_path, flushes or ())
+        staged.path = staged.write(pieces, model)
+    except BaseException:
+        staged.discard()
+        raise
+    return staged
 
 
 def _place(model: Model, layout: _Layout, index: int) -> wire.Inline | wire.External:
@@ -298,37 +330,6 @@ def _fresh_data_name(folder: str, name: str) -> str:
         generation += 1
         candidate = f"{name}.{generation}.data"
     return candidate
-
-
-def _write(
-    folder: str,
-    name: str,
-    target: Target,
-    pieces: Iterator[wire.Piece],
-    model: Model,
-    undo: contextlib.ExitStack,
-    flushes: list[_Flush] | None,
-) -> str:
-    """A new file with these pieces, on its way to the disk when this returns; `undo` removes it."""
-    path = os.path.join(folder, f".{name[:200]}.{os.urandom(6).hex()}.tmp")
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        undo.callback(_unlink_quietly, path)
-        try:
-            for piece in pieces:
-                if isinstance(piece, bytes):
-                    _write_bytes(descriptor, piece)
-                else:
-                    _copy_payload(descriptor, model.payloads[piece.index])
-            os.ftruncate(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR))
-            os.fchmod(descriptor, target.mode)
-            if flushes is not None:
-                flushes.append(_Flush(descriptor))
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise _storage_error(target.path, error) from error
-    return path
 
 
 def _write_bytes(descriptor: int, data: bytes) -> None:
