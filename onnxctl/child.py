@@ -4,7 +4,8 @@ Native code (onnxruntime, shape inference, onnxsim) is handed files we don't kno
 imports what it will need while the caller is still busy, and then answers calls: a function named "module:function", a
 JSON value and byte blobs in, the same out. Errors of `onnxctl.errors` cross the border as themselves.
 
-The function called has the signature `(request, blobs, progress) -> (answer, blobs)`.
+The function called has the signature `(request, blobs, progress) -> (answer, blobs)`. One that needs to keep something
+between calls (an open session) is a generator of answers instead: a call of CONTINUE sends it the next request.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from types import TracebackType
 from typing import IO, Self
 
@@ -32,6 +33,11 @@ from onnxctl.reports import JSON
 Blob = bytes | bytearray | memoryview
 Progress = Callable[[JSON], None]
 Answer = tuple[JSON, Sequence[Blob]]
+Talk = Generator[Answer, JSON, None]
+"""What a target gives that answers more than one call."""
+
+CONTINUE = ""
+"""The target of a call that goes on with the talk begun last."""
 
 _FRAME = struct.Struct("<QI")
 _LENGTH = struct.Struct("<Q")
@@ -219,6 +225,7 @@ def serve(replies: int) -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     _limit_memory(os.environ.pop("ONNXCTL_CHILD_MEMORY_BYTES", ""))
+    talk: Talk | None = None
     while True:
         try:
             header_length, blob_count = _FRAME.unpack(_read(requests, _FRAME.size, None))
@@ -227,23 +234,33 @@ def serve(replies: int) -> None:
             blobs = [_read(requests, length, None) for length in lengths]
         except EOFError:
             return
-        reply, parts = _answer(header, blobs, lambda news: _send(replies, {"progress": news}, ()))
+        reply, parts, talk = _answer(header, blobs, lambda news: _send(replies, {"progress": news}, ()), talk)
         del blobs
         _send(replies, reply, parts)
 
 
-def _answer(header: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
+def _answer(
+    header: JSON, blobs: Sequence[Blob], progress: Progress, talk: Talk | None
+) -> tuple[JSON, Sequence[Blob], Talk | None]:
     module, _, function = header["target"].partition(":")
     try:
-        answer, parts = getattr(importlib.import_module(module), function)(header["request"], blobs, progress)
-        return {"answer": answer}, parts
+        if header["target"] == CONTINUE:
+            assert talk is not None, "no talk was begun"
+            answer, parts = talk.send(header["request"])
+            return {"answer": answer}, parts, talk
+        result = getattr(importlib.import_module(module), function)(header["request"], blobs, progress)
+        if isinstance(result, Generator):
+            answer, parts = next(result)
+            return {"answer": answer}, parts, result
+        answer, parts = result
+        return {"answer": answer}, parts, None
     except MemoryError:
         failure = ("ResourceLimit", "out of memory", "")
     except OnnxctlError as error:
         failure = (type(error).__name__, error.message, error.hint)
     except Exception:  # noqa: BLE001 - the border: whatever happened is told to the parent, which raises it there
         failure = ("", traceback.format_exc(), "")
-    return {"error": dict(zip(("kind", "message", "hint"), failure, strict=True))}, ()
+    return {"error": dict(zip(("kind", "message", "hint"), failure, strict=True))}, (), None
 
 
 def _die_with_parent() -> None:

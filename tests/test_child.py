@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from onnxctl.child import Answer, Blob, Child, Progress
+from onnxctl.child import CONTINUE, Answer, Blob, Child, Progress, Talk
 from onnxctl.errors import ChildCrashed, InvalidModel, ResourceLimit
 from onnxctl.reports import JSON
 
@@ -134,3 +134,25 @@ def test_the_child_does_not_send_telemetry(child: Child) -> None:
 
 def environment(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
     return os.environ.get("ORT_DISABLE_TELEMETRY"), ()
+
+
+def count_up(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Talk:
+    total = int(request)
+    while True:
+        total += yield total, blobs
+        if total < 0:
+            raise InvalidModel("below zero")
+
+
+def test_a_talk_keeps_what_it_has_between_calls(child: Child) -> None:
+    with child:
+        assert child.call(f"{__name__}:count_up", 5)[0] == 5
+        assert [child.call(CONTINUE, 2)[0] for _ in range(3)] == [7, 9, 11]
+        with pytest.raises(InvalidModel, match="below zero"):
+            child.call(CONTINUE, -20)
+        assert child.call(f"{__name__}:echo", "still there")[0] == "still there"
+
+
+def test_a_talk_that_was_never_begun_is_a_bug(child: Child) -> None:
+    with child, pytest.raises(RuntimeError, match="no talk was begun"):
+        child.call(CONTINUE, 1)
