@@ -159,7 +159,7 @@ def compare(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
     """Child target: compare the model files request["original"] and request["candidate"]; answers a Verification."""
     from onnxctl.model.graph import ModelGraphs
     from onnxctl.model.loading import open_model
-    from onnxctl.runtime.tolerance import decides_by_floats, tolerance_of
+    from onnxctl.runtime.tolerance import decides_by_floats, slack_of, tolerance_of
 
     seed = request["seed"]
     progress("original")
@@ -173,7 +173,8 @@ def compare(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
     outputs, reason = _run_candidate(request["candidate"], names, references)
     tolerance = tolerance_of(graphs) if request["tolerance"] is None else request["tolerance"]
     may_flip = decides_by_floats(graphs)
-    comparisons = _compare_all(names, references, outputs, tolerance, may_flip)
+    slacks = [slack_of(graphs, name) if request["tolerance"] is None else 0.0 for name in names]
+    comparisons = _compare_all(names, references, outputs, tolerance, may_flip, slacks)
     random = random_nodes(graphs)
     if not reason and not all(each.equal for each in comparisons):
         reason = "; ".join(f"output {each.name!r}: {each.message}" for each in comparisons if not each.equal)
@@ -316,6 +317,7 @@ def _compare_all(
     outputs: Sequence[Sequence[Any]],
     tolerance: float,
     may_flip: bool,
+    slacks: Sequence[float],
 ) -> list[OutputComparison]:
     from onnxctl.runtime.tolerance import compare_values, merge
 
@@ -325,7 +327,9 @@ def _compare_all(
     return [
         merge(
             [
-                compare_values(name, reference.outputs[at], given[at], tolerance=tolerance, may_flip=may_flip)
+                compare_values(
+                    name, reference.outputs[at], given[at], tolerance=tolerance, may_flip=may_flip, slack=slacks[at]
+                )
                 for reference, given in pairs
             ]
         )

@@ -3,6 +3,9 @@
 Elements a and b agree where |a - b| <= tolerance x (|a| + typical), typical being 8 times the median of the output's
 nonzero |a|, at most its maximum: outliers such as masks of -1e9 don't hide the rest. NaNs must be at the same places.
 
+Sigmoid and its like are computed with an error that is small beside 1, however small their result: outputs that come
+straight from them may differ by a slack as well.
+
 The tolerance follows the coarsest floating-point type the model computes in: its machine epsilon, times the roundings
 of one step, times the square root of the longest chain of nodes, as rounding errors of independent steps add up.
 """
@@ -41,6 +44,12 @@ _STEP_ERROR: Mapping[int, float] = {
 """Machine epsilon times the roundings of a step: a thousand products summed in another order make about 32; half
 precision is summed in single precision and rounded at the end."""
 
+SATURATING_STEPS = 16
+"""The slack of outputs of _SATURATING operators, in machine epsilons of 1."""
+
+_SATURATING = frozenset(("Sigmoid", "HardSigmoid", "Tanh", "Erf"))
+_REARRANGING = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Slice", "Cast"))
+
 _QUANTIZING = frozenset(("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"))
 _DECIDING = _QUANTIZING | {"ArgMax", "ArgMin", "TopK", "NonMaxSuppression", "Greater", "Less"}
 _DECIDING |= {"GreaterOrEqual", "LessOrEqual", "Round", "Floor", "Ceil", "Cast"}
@@ -54,6 +63,17 @@ def tolerance_of(graphs: ModelGraphs) -> float:
     errors = [_STEP_ERROR[number] for number in _element_types(graphs) if number in _STEP_ERROR]
     error = max(errors, default=_STEP_ERROR[TensorProto.FLOAT])
     return min(error * math.sqrt(max(_depth(graphs), 1)), LARGEST_TOLERANCE)
+
+
+def slack_of(graphs: ModelGraphs, name: str) -> float:
+    """How far the output may be off beside its tolerance: see SATURATING_STEPS; 0.0 for most."""
+    node = graphs.top.producer(name)
+    while node is not None and node.op_type in _REARRANGING:
+        node = graphs.top.producer(node.input[0])
+    if node is None or node.op_type not in _SATURATING:
+        return 0.0
+    half = {TensorProto.FLOAT16, TensorProto.BFLOAT16}
+    return SATURATING_STEPS * (2.0**-10 if half.intersection(_element_types(graphs)) else 2.0**-23)
 
 
 def decides_by_floats(graphs: ModelGraphs) -> bool:
@@ -88,11 +108,13 @@ def _depth(graphs: ModelGraphs) -> int:
 # ---------------------------------------------------------------- two values
 
 
-def compare_values(name: str, a: Any, b: Any, *, tolerance: float, may_flip: bool = False) -> OutputComparison:
+def compare_values(
+    name: str, a: Any, b: Any, *, tolerance: float, may_flip: bool = False, slack: float = 0.0
+) -> OutputComparison:
     """Compare one output of the original (a) with the candidate's (b); sequences and maps item by item."""
     kinds = [type(each).__name__ for each in (a, b)]
     if isinstance(a, np.ndarray | np.generic) and isinstance(b, np.ndarray | np.generic):
-        return _compare_arrays(name, np.asarray(a), np.asarray(b), tolerance, may_flip)
+        return _compare_arrays(name, np.asarray(a), np.asarray(b), tolerance, may_flip, slack)
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         if list(a) != list(b):
             return _different(name, tolerance, "the maps have different keys")
@@ -152,7 +174,9 @@ def _compare_sparse(name: str, a: Any, b: Any, tolerance: float) -> OutputCompar
     return _compare_arrays(name, np.asarray(a.values()), np.asarray(b.values()), tolerance, False)
 
 
-def _compare_arrays(name: str, a: Array, b: Array, tolerance: float, may_flip: bool) -> OutputComparison:
+def _compare_arrays(
+    name: str, a: Array, b: Array, tolerance: float, may_flip: bool, slack: float = 0.0
+) -> OutputComparison:
     if a.dtype != b.dtype:
         return _different(name, tolerance, f"{a.dtype} against {b.dtype}")
     if a.shape != b.shape:
@@ -167,7 +191,7 @@ def _compare_arrays(name: str, a: Array, b: Array, tolerance: float, may_flip: b
             ]
         )
     wide = np.float64 if a.dtype == np.float64 else np.float32
-    return _compare_floats(name, a.astype(wide, copy=False), b.astype(wide, copy=False), tolerance)
+    return _compare_floats(name, a.astype(wide, copy=False), b.astype(wide, copy=False), tolerance, slack)
 
 
 def _compare_exact(name: str, a: Array, b: Array, may_flip: bool) -> OutputComparison:
@@ -189,7 +213,7 @@ def _compare_exact(name: str, a: Array, b: Array, may_flip: bool) -> OutputCompa
     )
 
 
-def _compare_floats(name: str, a: Array, b: Array, tolerance: float) -> OutputComparison:
+def _compare_floats(name: str, a: Array, b: Array, tolerance: float, slack: float = 0.0) -> OutputComparison:
     finite = np.isfinite(a)
     odd = ~finite
     if odd.any() or not np.isfinite(b).all():
@@ -213,7 +237,7 @@ def _compare_floats(name: str, a: Array, b: Array, tolerance: float) -> OutputCo
     largest = float(difference.max())
     if largest == 0:
         return OutputComparison(name=name, equal=True, max_absolute=0.0, max_relative=0.0, tolerance=tolerance)
-    relative = float(np.max(difference / (size + _typical(size))))
+    relative = float(np.max(np.maximum(difference - slack, 0) / (size + _typical(size))))
     return OutputComparison(
         name=name,
         equal=relative <= tolerance,

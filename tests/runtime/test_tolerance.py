@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import open_model
-from onnxctl.runtime.tolerance import QUANTIZED_TOLERANCE, compare_values, tolerance_of
+from onnxctl.runtime.tolerance import QUANTIZED_TOLERANCE, compare_values, slack_of, tolerance_of
 from tests.runtime.models import write_model
 
 NAN, INF = float("nan"), float("inf")
@@ -110,3 +110,16 @@ def test_the_tolerance_fits_type_and_depth(tmp_path: Path) -> None:
     assert _tolerance(tmp_path, inside) > 1e-3
     quantized = "g (float[2] x) => (y) <float s = {0.1}, uint8 z = {0}> { y = QuantizeLinear(x, s, z) }"
     assert _tolerance(tmp_path, quantized) == QUANTIZED_TOLERANCE
+
+
+def test_outputs_of_sigmoid_may_be_off_a_little_beside_one(tmp_path: Path) -> None:
+    text = "g (float[n] x) => (float[1, n] y, float[n] z, float[n] e) <int64[1] a = {0}>"
+    path = write_model(tmp_path, text + "{ s = Sigmoid(x) \n y = Unsqueeze(s, a) \n z = Softmax(x) \n e = Exp(s) }")
+    graphs = ModelGraphs(open_model(path))
+    slack = slack_of(graphs, "y")
+    assert 1e-6 < slack < 3e-6
+    assert (slack_of(graphs, "z"), slack_of(graphs, "e")) == (0.0, 0.0)
+    tiny = np.full(100, 1e-7, np.float32)
+    assert not compare_values("y", tiny, tiny + np.float32(1e-6), tolerance=1e-5).equal
+    assert compare_values("y", tiny, tiny + np.float32(1e-6), tolerance=1e-5, slack=slack).equal
+    assert not compare_values("y", tiny, tiny + np.float32(1e-4), tolerance=1e-5, slack=slack).equal
