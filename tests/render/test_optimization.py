@@ -6,7 +6,19 @@ import pytest
 
 from onnxctl.render.screen import Screen
 from onnxctl.render.text import render
-from onnxctl.reports import ModelFigures, OperatorCount, OptimizeReport, OutputComparison, PassOutcome, Verification
+from onnxctl.reports import (
+    ModelFigures,
+    OperatorCount,
+    OptimizedFile,
+    OptimizeManyReport,
+    OptimizeReport,
+    OutputComparison,
+    PassOutcome,
+    Ratio,
+    Refusal,
+    StageTime,
+    Verification,
+)
 from tests.render.filling import filled
 
 
@@ -72,3 +84,67 @@ def test_nothing_written_is_said(report: OptimizeReport) -> None:
     shown = render(dataclasses.replace(report, output=None, files_written=()), Screen())
     assert shown.splitlines()[0].endswith("nothing written")
     assert "wrote" not in shown
+
+
+def test_the_speed_is_told_with_its_interval(report: OptimizeReport) -> None:
+    assert report.speed is not None
+    ratio = Ratio(ratio=0.9, low=0.875, high=0.93, verdict="faster")
+    shown = render(dataclasses.replace(report, speed=dataclasses.replace(report.speed, ratio=ratio)), Screen())
+    assert "-10.0 %" in shown
+    assert "-12.5 % to -7.0 %" in shown
+    assert "faster" in shown
+    assert "Speed" not in render(dataclasses.replace(report, speed=None), Screen())
+
+
+def test_reasons_are_cut_short_until_somebody_asks(report: OptimizeReport) -> None:
+    many = tuple(Refusal(pass_name="p", reason=f"reason {n}", where="w", count=20 - n) for n in range(12))
+    shown = render(dataclasses.replace(report, refusals=many), Screen())
+    assert "reason 7" in shown
+    assert "reason 8" not in shown
+    assert "4 more reasons: --explain" in shown
+    explained = tuple(dataclasses.replace(each, nodes=("first", "last")) for each in many)
+    shown = render(dataclasses.replace(report, refusals=explained), Screen())
+    assert "reason 11" in shown
+    assert "first, last" in shown
+
+
+@pytest.mark.parametrize(
+    ("status", "written", "said"),
+    [
+        ("written", ("a.onnx",), "wrote a.onnx in 3.00 s (reading 1.00 s, writing 2.00 s)"),
+        ("dry run", (), "this was a dry run: nothing written; 3.00 s"),
+        ("not faster", (), "it did not become faster: nothing written; 3.00 s"),
+    ],
+)
+def test_what_became_of_it(report: OptimizeReport, status: str, written: tuple[str, ...], said: str) -> None:
+    stages = (StageTime(name="reading", elapsed_ns=10**9), StageTime(name="writing", elapsed_ns=2 * 10**9))
+    changed = dataclasses.replace(
+        report,
+        status=status,  # type: ignore[arg-type]
+        files_written=written,
+        stages=stages,
+        elapsed_ns=3 * 10**9,
+    )
+    assert render(changed, Screen()).splitlines()[-1].startswith(said)
+
+
+def test_many_files_are_rows() -> None:
+    files = (
+        OptimizedFile(
+            path="a.onnx",
+            output="out/a.onnx",
+            status="written",
+            exit_code=0,
+            node_count_before=10,
+            node_count_after=4,
+            file_bytes_before=2000,
+            file_bytes_after=1000,
+            verification="equal",
+        ),
+        OptimizedFile(path="b.onnx", output=None, status="failed", exit_code=3, reason="b.onnx: no model"),
+    )
+    lines = render(OptimizeManyReport(files=files, failed_count=1, elapsed_ns=10**9), Screen()).splitlines()
+    assert lines[1].split("  ")[1:3] == ["a.onnx", "10 -> 4"]
+    assert "2.00 kB -> 1.00 kB" in lines[1]
+    assert lines[2].endswith("b.onnx: no model")
+    assert lines[-1] == "2 files, 1 of them without a result in 1.00 s"
