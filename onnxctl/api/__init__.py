@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from onnxctl.api.inspection import inspect_many as inspect_many
     from onnxctl.api.many import optimize_many as optimize_many
     from onnxctl.api.measurement import measure_run as measure_run
+    from onnxctl.api.measurement import measure_variants as measure_variants
     from onnxctl.api.measurement import providers as providers
     from onnxctl.api.measurement import run as run
     from onnxctl.api.optimization import list_passes as list_passes
@@ -37,6 +38,7 @@ _HOMES: Mapping[str, str] = {
     "list_passes": "optimization",
     "run": "measurement",
     "measure_run": "measurement",
+    "measure_variants": "measurement",
     "providers": "measurement",
 }
 """The module of each verb."""

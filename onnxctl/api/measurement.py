@@ -10,7 +10,7 @@ from onnxctl.api.progress import News, silent
 
 if TYPE_CHECKING:
     from onnxctl.model.loading import Model
-    from onnxctl.reports import GraphOptimization, ProvidersReport, RunConfig, RunReport
+    from onnxctl.reports import GraphOptimization, ProvidersReport, RunConfig, RunManyReport, RunReport
 
 
 def run(
@@ -108,6 +108,48 @@ def measure_run(
         baseline=compare_to_baseline(report, earlier, fail_if_slower),
         findings=(*report.findings, *other_conditions(report, earlier)),
     )
+
+
+def measure_variants(
+    config: RunConfig,
+    *,
+    paths: Sequence[str] = (),
+    chains: Sequence[tuple[str, ...]] = (),
+    intra_op_threads: Sequence[int] = (),
+    graph_optimizations: Sequence[GraphOptimization] = (),
+    dims: Mapping[str, Sequence[int]] | None = None,
+    assertions: Sequence[str] = (),
+    fail_if_slower: float | None = None,
+    progress: News | None = None,
+) -> RunManyReport:
+    """Run every combination of what varies against each other, each in a process of its own, in random turns.
+
+    What is left empty is as the config says. The first combination is what the others are compared with;
+    fail_if_slower is the share by which one may be slower than that.
+    """
+    from onnxctl.analysis.structure import require_usable
+    from onnxctl.model.loading import open_model
+    from onnxctl.runtime.contest import run_contest
+    from onnxctl.runtime.judging import judge, parse_condition
+    from onnxctl.runtime.variants import Axes, expand
+
+    conditions = [parse_condition(text) for text in assertions]
+    axes = Axes(
+        paths=paths,
+        chains=chains,
+        intra_op_threads=intra_op_threads,
+        graph_optimizations=graph_optimizations,
+        dims=dims or {},
+    )
+    variants = expand(config, axes)
+    for path in dict.fromkeys(each.config.path for each in variants):
+        require_usable(open_model(path))
+    report = run_contest(variants, seed=config.seed, allowed=fail_if_slower, progress=progress or silent)
+    judged = (
+        dataclasses.replace(each, assertions=tuple(judge(condition, each) for condition in conditions))
+        for each in report.variants
+    )
+    return dataclasses.replace(report, variants=tuple(judged))
 
 
 def _explained(report: RunReport, model: Model, config: RunConfig, news: News) -> RunReport:

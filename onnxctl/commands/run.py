@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
 from onnxctl.commands.options import (
-    Dim,
     Format,
     Json,
-    Model,
     Timeout,
     check_positive,
     chosen_format,
-    parse_dims,
+    parse_dim_series,
     parse_pairs,
 )
 from onnxctl.errors import EXIT_NO, UsageError
 
 if TYPE_CHECKING:
-    from onnxctl.reports import ProviderOption
+    from onnxctl.commands.options import FormatName
+    from onnxctl.reports import GraphOptimization, ProviderOption, RunConfig
 
 EXAMPLES = """
 onnxctl run model.onnx
@@ -29,6 +28,7 @@ onnxctl run model.onnx --dim batch=8 --provider cuda
 onnxctl run model.onnx --input x=picture.npy --save-outputs result.npz
 onnxctl run model.onnx --verify
 onnxctl run model.onnx --profile --trace trace.json
+onnxctl run model.onnx optimized.onnx --threads 1,2 --fail-if-slower 3%
 onnxctl run model.onnx --threads 1 --assert 'p95 < 20ms'
 onnxctl run model.onnx --json | jq '.data.latency.median_ns'
 """
@@ -58,6 +58,26 @@ def parse_chain(provider: str | None, required: Sequence[str] | None) -> tuple[s
     return chain
 
 
+def parse_counts(option: str, text: str | None) -> tuple[int, ...]:
+    """Whole numbers of 1 or more, separated by commas; none for None. Raises UsageError."""
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and 0 < int(part) < 10_000 for part in parts):
+        raise UsageError(f"{option} {text}: not a number of 1 or more", hint=f"write it like {option} 4, or 1,2,4")
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+def parse_levels(text: str) -> tuple[GraphOptimization, ...]:
+    """Levels of onnxruntime's graph optimization, separated by commas. Raises UsageError for another word."""
+    levels: list[GraphOptimization] = []
+    for word in text.split(","):
+        found = next((level for level in get_args(GraphOptimizationName) if level == word.strip()), None)
+        if found is None:
+            known = ", ".join(get_args(GraphOptimizationName))
+            raise UsageError(f"--graph-optimization {word}: no such level", hint=f"one of {known}")
+        levels.append(found)
+    return tuple(dict.fromkeys(levels))
+
+
 def parse_provider_options(values: Sequence[str] | None) -> tuple[ProviderOption, ...]:
     """What --provider-option gives as NAME.KEY=VALUE, or as KEY=VALUE for the first provider. Raises UsageError."""
     from onnxctl.reports import ProviderOption
@@ -74,7 +94,9 @@ def _option(*names: str, panel: str, help: str, metavar: str = "", **more: Any) 
 
 
 def command(
-    model: Model,
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="The model file; - reads it from standard input.")
+    ],
     input: Annotated[
         list[str] | None,
         _option(
@@ -89,7 +111,15 @@ def command(
         str | None,
         _option("--data", panel=_INPUTS, metavar="FOLDER", help="An ONNX test data set to take the inputs from."),
     ] = None,
-    dim: Dim = None,
+    dim: Annotated[
+        list[str] | None,
+        _option(
+            "--dim",
+            panel=_INPUTS,
+            metavar="NAME=SIZE[,SIZE]",
+            help="Give a symbolic dimension a size; several are compared; may be repeated.",
+        ),
+    ] = None,
     seed: Annotated[
         int, _option("--seed", panel=_INPUTS, metavar="N", help="Seed of the generated inputs.", min=0)
     ] = 0,
@@ -113,13 +143,13 @@ def command(
     ] = None,
     force: Annotated[bool, _option("--force", panel=_INPUTS, help="Replace what --save-outputs finds there.")] = False,
     provider: Annotated[
-        str | None,
+        list[str] | None,
         _option(
             "--provider",
             panel=_WHERE,
             metavar="NAME[,NAME]",
-            help="What to run on: cpu, cuda, ...; a chain runs each node on the first that takes it; see "
-            "'onnxctl providers'.",
+            help="What to run on: cpu, cuda, ...; a chain runs each node on the first that takes it; given several "
+            "times, they are compared; see 'onnxctl providers'.",
         ),
     ] = None,
     provider_option: Annotated[
@@ -150,18 +180,20 @@ def command(
         ),
     ] = None,
     threads: Annotated[
-        int | None, _option("--threads", panel=_WHERE, metavar="N", min=1, help="Threads within an operator.")
+        str | None,
+        _option("--threads", panel=_WHERE, metavar="N[,N]", help="Threads within an operator; several are compared."),
     ] = None,
     inter_threads: Annotated[
         int | None, _option("--inter-threads", panel=_WHERE, metavar="N", min=1, help="Threads between operators.")
     ] = None,
     graph_optimization: Annotated[
-        GraphOptimizationName,
+        str,
         _option(
             "--graph-optimization",
             panel=_WHERE,
-            metavar="LEVEL",
-            help="How far onnxruntime rewrites the graph: disable, basic, extended, layout or all.",
+            metavar="LEVEL[,LEVEL]",
+            help="How far onnxruntime rewrites the graph: disable, basic, extended, layout or all; several are "
+            "compared.",
         ),
     ] = "all",
     session_config: Annotated[
@@ -226,7 +258,8 @@ def command(
             "--fail-if-slower",
             panel=_JUDGING,
             metavar="PERCENT",
-            help="Exit code 1 where the median is slower than the baseline's by more.",
+            help="Exit code 1 where the median is slower by more than the baseline's, or of several variants than "
+            "the first's.",
         ),
     ] = None,
     assertion: Annotated[
@@ -244,19 +277,19 @@ def command(
     """Run a model on generated or given inputs and time it.
 
     The model runs on exactly the providers asked for, or the command says why it can't. The seed decides the inputs.
+    Where more than one model, provider, number of threads, level or size is given, all combinations take turns, each
+    in a process of its own, and are compared with the first.
     """
-    if fail_if_slower is not None and baseline is None:
-        raise UsageError("--fail-if-slower needs an earlier report", hint="name one with --baseline FILE")
-    dims = parse_dims(dim)
-    from onnxctl import api
-    from onnxctl.commands.output import show_report
-    from onnxctl.render.progress import StatusLine
     from onnxctl.reports import RunConfig
 
-    default = RunConfig(path=model)
+    dims, series = parse_dim_series(dim)
+    chains = [parse_chain(each, require) for each in provider or ()] or [parse_chain(None, require)]
+    thread_counts = parse_counts("--threads", threads)
+    levels = parse_levels(graph_optimization)
+    default = RunConfig(path=models[0])
     config = RunConfig(
-        path=model,
-        providers=parse_chain(provider, require),
+        path=models[0],
+        providers=chains[0],
         provider_options=parse_provider_options(provider_option),
         provider_libraries=parse_pairs("--provider-library", provider_library),
         required_providers=tuple(require or ()),
@@ -272,25 +305,97 @@ def command(
         duration_s=default.duration_s if duration is None else duration,
         precision=parse_percent(precision),
         concurrency=concurrency,
-        intra_op_threads=threads,
+        intra_op_threads=thread_counts[0] if thread_counts else None,
         inter_op_threads=inter_threads,
-        graph_optimization=graph_optimization,
+        graph_optimization=levels[0],
         session_config=parse_pairs("--session-config", session_config),
         custom_ops=tuple(custom_ops or ()),
         profile=profile,
         trace=trace,
         timeout_s=timeout,
     )
+    allowed = None if fail_if_slower is None else parse_percent(fail_if_slower)
+    chosen = chosen_format(format, json)
+    if series or any(len(axis) > 1 for axis in (models, chains, thread_counts, levels)):
+        _check_alone(config, baseline)
+        _compare(config, models, chains, thread_counts, levels, series, assertion or (), allowed, chosen)
+    else:
+        _measure(config, assertion or (), baseline, allowed, chosen)
+
+
+def _measure(
+    config: RunConfig, assertions: Sequence[str], baseline: str | None, allowed: float | None, format: FormatName
+) -> None:
+    from onnxctl import api
+    from onnxctl.commands.output import show_report
+    from onnxctl.render.progress import StatusLine
+
+    if allowed is not None and baseline is None:
+        raise UsageError("--fail-if-slower needs something to compare with", hint="name a report with --baseline FILE")
     with StatusLine() as status:
         report = api.measure_run(
-            config,
-            assertions=assertion or (),
-            baseline=baseline,
-            fail_if_slower=None if fail_if_slower is None else parse_percent(fail_if_slower),
-            progress=status.tell,
+            config, assertions=assertions, baseline=baseline, fail_if_slower=allowed, progress=status.tell
         )
-    show_report(report, chosen_format(format, json))
+    show_report(report, format)
     unverified = any(each.status != "equal" for each in report.verification)
     failed = any(not each.passed for each in report.assertions)
     if unverified or failed or (report.baseline is not None and not report.baseline.passed):
         raise typer.Exit(EXIT_NO)
+
+
+def _compare(
+    config: RunConfig,
+    paths: Sequence[str],
+    chains: Sequence[tuple[str, ...]],
+    threads: Sequence[int],
+    levels: Sequence[GraphOptimization],
+    series: Mapping[str, Sequence[int]],
+    assertions: Sequence[str],
+    allowed: float | None,
+    format: FormatName,
+) -> None:
+    from onnxctl import api
+    from onnxctl.commands.output import show_report
+    from onnxctl.render.progress import StatusLine
+
+    with StatusLine() as status:
+        report = api.measure_variants(
+            config,
+            paths=paths,
+            chains=chains,
+            intra_op_threads=threads,
+            graph_optimizations=levels,
+            dims=series,
+            assertions=assertions,
+            fail_if_slower=allowed,
+            progress=status.tell,
+        )
+    show_report(report, format)
+    failed = any(not assertion.passed for each in report.variants for assertion in each.assertions)
+    slower = allowed is not None and any(
+        each.ratio is not None and each.ratio.verdict == "slower" and each.ratio.ratio > 1 + allowed
+        for each in report.variants
+    )
+    if failed or slower:
+        raise typer.Exit(EXIT_NO)
+    broken = [each.error for each in report.variants if each.error is not None]
+    if broken:
+        raise typer.Exit(max(each.exit_code for each in broken))
+
+
+def _check_alone(config: RunConfig, baseline: str | None) -> None:
+    """Raises UsageError for options that only make sense for one variant."""
+    asked = {
+        "--baseline": baseline is not None,
+        "--profile": config.profile,
+        "--trace": config.trace is not None,
+        "--save-outputs": config.save_outputs is not None,
+        "--verify": config.verify,
+        "--concurrency": config.concurrency > 1,
+        "--runs": config.run_count is not None,
+        "--require": bool(config.required_providers),
+        "standard input": config.path == "-",
+    }
+    for name, given in asked.items():
+        if given:
+            raise UsageError(f"{name} goes with one model on one provider", hint="run each variant on its own")

@@ -20,7 +20,7 @@ from onnxctl.render.document import (
 )
 from onnxctl.render.profile import profile_blocks
 from onnxctl.render.units import count_of, format_bytes, format_count, format_duration, format_number, format_rate
-from onnxctl.reports import DataSetCheck, Environment, Ratio, RunReport, ValueSummary
+from onnxctl.reports import Assertion, DataSetCheck, Environment, Ratio, RunReport, ValueSummary
 
 _FEWEST_DRAWN = 20
 """Samples that make a histogram worth drawing."""
@@ -52,7 +52,7 @@ def measurement_document(report: RunReport) -> Document:
         blocks += [Heading("Judgement"), _judgement(report)]
     if report.findings:
         blocks += [Heading("Findings"), Findings(report.findings)]
-    blocks.append(Paragraph(_environment(report.environment), "dim"))
+    blocks.append(Paragraph(environment_line(report.environment), "dim"))
     return Document(tuple(blocks))
 
 
@@ -135,7 +135,7 @@ def _verification(checks: Sequence[DataSetCheck]) -> Table:
 
 
 def _judgement(report: RunReport) -> Table:
-    rows: list[tuple[Cell, ...]] = [(_passed(each.passed), each.text, each.message) for each in report.assertions]
+    rows: list[tuple[Cell, ...]] = [assertion_row(each) for each in report.assertions]
     if report.baseline is not None:
         ratio, allowed = report.baseline.ratio, report.baseline.allowed
         limit = "" if allowed is None else f"; {allowed * 100:g} % slower is allowed"
@@ -144,6 +144,11 @@ def _judgement(report: RunReport) -> Table:
             (_passed(report.baseline.passed), f"{ratio_in_words(ratio)} than {before}{limit}", report.baseline.path)
         )
     return Table((Column(), Column(overflow="wrap"), Column(overflow="cut", style="dim")), tuple(rows), titled=False)
+
+
+def assertion_row(assertion: Assertion) -> tuple[Cell, ...]:
+    """Whether it holds, what was asked, and what is."""
+    return _passed(assertion.passed), assertion.text, assertion.message
 
 
 def _passed(passed: bool) -> Styled:
@@ -231,7 +236,8 @@ def _remark(value: ValueSummary) -> str:
     return ", ".join(filter(None, [value.source, *notes, f"top {top}" if top else ""]))
 
 
-def _environment(environment: Environment) -> str:
+def environment_line(environment: Environment) -> str:
+    """The machine and the software in a line."""
     machine = f"{environment.cpu}, {count_of(environment.cpu_count, 'core')}, {format_bytes(environment.memory_bytes)}"
     software = f"{environment.os}, Python {environment.python}, onnxruntime {environment.onnxruntime}"
     return "; ".join([machine, *environment.devices, software])

@@ -33,6 +33,10 @@ def document_of(report: Report) -> Document:
             from onnxctl.render.measurement import measurement_document
 
             return measurement_document(report)
+        case "run_many":
+            from onnxctl.render.contest import contest_document
+
+            return contest_document(report)
         case "check":
             from onnxctl.render.check import check_document
 

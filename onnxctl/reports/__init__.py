@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from onnxctl.reports.check import *  # noqa: F403
     from onnxctl.reports.compatibility import *  # noqa: F403
+    from onnxctl.reports.contest import *  # noqa: F403
     from onnxctl.reports.cost import *  # noqa: F403
     from onnxctl.reports.details import *  # noqa: F403
     from onnxctl.reports.diff import *  # noqa: F403
@@ -50,6 +51,7 @@ _NAMES: Mapping[str, str] = {
         Environment NodePlacement NodeOnCpu DataSetCheck DevicePhases Verdict Ratio BaselineComparison Assertion
         RunReport""",
     "check": "CheckName CheckProblem CheckStep CheckedFile CheckReport",
+    "contest": "VariantReport RunManyReport",
     "profile": "NodeProfile OperatorProfile MachinePeak ProfileReport",
     "providers": "ProviderInfo ProvidersReport",
     "diff": """TextChange InterfaceChange NodeChange WeightChange DiffCounts TopAgreement OutputDifference

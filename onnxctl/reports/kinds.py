@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import get_args
 
 from onnxctl.reports.check import CheckReport
+from onnxctl.reports.contest import RunManyReport
 from onnxctl.reports.details import InspectManyReport
 from onnxctl.reports.diff import DiffReport
 from onnxctl.reports.explanation import ExplainReport
@@ -21,6 +22,7 @@ Report = (
     | OptimizeReport
     | OptimizeManyReport
     | RunReport
+    | RunManyReport
     | ProvidersReport
     | CheckReport
     | DiffReport

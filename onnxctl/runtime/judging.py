@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from onnxctl.errors import ModelError, UnreadableFile, UsageError
 from onnxctl.model.files import open_regular
-from onnxctl.reports import SCHEMA, Assertion, BaselineComparison, Finding, Ratio, RunReport
+from onnxctl.reports import SCHEMA, Assertion, BaselineComparison, Finding, Ratio, RunReport, VariantReport
 from onnxctl.runtime.statistics import RatioEstimate, compare_medians, percentile, verdict_of
 
 LONGEST_CONDITION = 200
@@ -42,11 +42,11 @@ class Metric:
     """A figure that conditions may speak of."""
 
     kind: Kind
-    of: Callable[[RunReport], float | None]
+    of: Callable[[RunReport | VariantReport], float | None]
 
 
 def _latency(name: str) -> Metric:
-    return Metric("time", lambda report: float(getattr(report.latency, name)))
+    return Metric("time", lambda report: None if report.latency is None else float(getattr(report.latency, name)))
 
 
 METRICS: Mapping[str, Metric] = {
@@ -95,7 +95,7 @@ def parse_condition(text: str) -> Condition:
     return Condition(text.strip(), name, found["relation"], limit, found["unit"])
 
 
-def judge(condition: Condition, report: RunReport) -> Assertion:
+def judge(condition: Condition, report: RunReport | VariantReport) -> Assertion:
     """Whether the condition holds; a figure that was not measured fulfils none."""
     metric = METRICS[condition.metric]
     value = metric.of(report)

@@ -132,3 +132,29 @@ def test_threads_share_a_session_and_settings_are_reported() -> None:
     assert (data["concurrency"], len(data["samples_ns"]), data["graph_optimization"]) == (3, 30, "basic")
     assert data["session_config"] == [["session.intra_op.allow_spinning", "0"]]
     assert data["throughput_per_second"] > 0
+
+
+def test_variants_are_compared_and_judged() -> None:
+    quick = ("--duration", "0.1", "--warmup", "1", "--precision", "50%")
+    judged = ("--assert", "max < 60s", "--fail-if-slower", "3%")
+    done = onnxctl("run", LINEAR, "--dim", "batch=1,20000", *quick, *judged, "--json")
+    data = strict_json(done.stdout)["data"]
+    assert done.returncode == 1, done.stderr
+    assert [each["label"] for each in data["variants"]] == ["batch=1", "batch=20000"]
+    assert data["variants"][1]["ratio"]["verdict"] == "slower"
+    assert data["variants"][0]["assertions"][0]["passed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--threads", "1,two"], b"--threads 1,two"),
+        (["--threads", "0"], b"1 or more"),
+        (["--graph-optimization", "all,most"], b"most: no such level"),
+        (["--threads", "1,2", "--verify"], b"--verify goes with one model"),
+        (["--threads", "1,2", "--baseline", "old.json"], b"--baseline goes with one"),
+    ],
+)
+def test_variants_asked_wrongly_are_told(arguments: list[str], said: bytes) -> None:
+    done = onnxctl("run", LINEAR, *arguments)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr

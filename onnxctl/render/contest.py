@@ -1,0 +1,66 @@
+"""How `run` tells which of several variants is faster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from onnxctl.render.document import Block, Cell, Column, Document, Findings, Heading, Paragraph, Style, Styled, Table
+from onnxctl.render.measurement import assertion_row, environment_line
+from onnxctl.render.units import count_of, format_bytes, format_duration, format_rate
+from onnxctl.reports import RunManyReport, VariantReport
+
+_STYLES: Mapping[str, Style] = {"faster": "good", "slower": "bad", "no measurable difference": "dim"}
+
+
+def contest_document(report: RunManyReport) -> Document:
+    """The variants laid out, the first being what the others are compared with."""
+    rounds = f"{count_of(report.round_count, 'round')} of {count_of(report.turn_count, 'turn')}, seed {report.seed}"
+    blocks: list[Block] = [
+        Heading(count_of(len(report.variants), "variant"), rounds, level=1),
+        Table(
+            (
+                Column(title="variant", overflow="cut", code=True),
+                Column(title="median", align="right"),
+                Column(title="95 % interval", align="right"),
+                Column(title="P95", align="right"),
+                Column(title="throughput", align="right"),
+                Column(title="load", align="right"),
+                Column(title="memory", align="right"),
+                Column(title="times", align="right"),
+                Column(title="interval", align="right"),
+                Column(title="verdict"),
+                Column(title="outputs", style="dim"),
+            ),
+            tuple(map(_row, report.variants)),
+        ),
+    ]
+    judged = [(each.label, assertion) for each in report.variants for assertion in each.assertions]
+    if judged:
+        rows = tuple((label, *assertion_row(assertion)) for label, assertion in judged)
+        columns = (Column(overflow="cut", code=True), Column(), Column(overflow="wrap"), Column(style="dim"))
+        blocks += [Heading("Judgement"), Table(columns, rows, titled=False)]
+    if report.findings:
+        blocks += [Heading("Findings"), Findings(report.findings)]
+    blocks.append(Paragraph(environment_line(report.environment), "dim"))
+    return Document(tuple(blocks))
+
+
+def _row(variant: VariantReport) -> tuple[Cell, ...]:
+    latency, ratio = variant.latency, variant.ratio
+    if latency is None or variant.error is not None:
+        error = variant.error.error if variant.error is not None else "?"
+        return (variant.label, *[""] * 8, Styled(f"failed: {error}", "bad"), "")
+    verdict: Cell = "the first" if ratio is None else Styled(ratio.verdict, _STYLES[ratio.verdict])
+    return (
+        variant.label,
+        Styled(format_duration(latency.median_ns), "strong"),
+        f"{format_duration(latency.median_low_ns)} to {format_duration(latency.median_high_ns)}",
+        format_duration(latency.p95_ns),
+        format_rate(variant.throughput_per_second, "runs").replace(" runs per second", "/s"),
+        format_duration(variant.load_ns),
+        format_bytes(variant.peak_memory_bytes) if variant.peak_memory_bytes else "",
+        "" if ratio is None else f"{ratio.ratio:.3f}",
+        "" if ratio is None else f"{ratio.low:.3f} to {ratio.high:.3f}",
+        verdict,
+        "" if variant.outputs is None else variant.outputs.status,
+    )

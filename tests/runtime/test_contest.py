@@ -1,0 +1,120 @@
+"""Variants that take turns: every combination, each alone in its process, compared in pairs."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import onnx
+import pytest
+
+from onnxctl.errors import ChildCrashed, UsageError
+from onnxctl.reports import RunConfig, RunManyReport
+from onnxctl.runtime.contest import run_contest
+from onnxctl.runtime.statistics import compare_pairs, verdict_of
+from onnxctl.runtime.variants import MOST_VARIANTS, Axes, expand
+from tests.conftest import SAMPLES
+from tests.runtime.models import write_model
+
+CNN, MLP = str(SAMPLES / "digits_cnn.onnx"), str(SAMPLES / "digits_mlp.onnx")
+QUICK = {"duration_s": 0.2, "warmup_count": 1, "precision": 0.5, "timeout_s": 60.0}
+TRAP = "g () => (int64[1] y) <int64[1] a = {-9223372036854775808}, int64[1] b = {-1}> { y = Div(a, b) }"
+
+
+def contest(config: RunConfig, axes: Axes) -> RunManyReport:
+    return run_contest(expand(config, axes), seed=1)
+
+
+def test_variants_are_every_combination_called_after_what_differs() -> None:
+    axes = Axes(paths=["a/m.onnx", "b/n.onnx"], intra_op_threads=[1, 2], dims={"batch": [1, 8]})
+    found = expand(RunConfig(path="a/m.onnx", dims=(("seq", 4),)), axes)
+    assert [each.label for each in found[:3]] == [
+        "m.onnx threads=1 batch=1",
+        "m.onnx threads=1 batch=8",
+        "m.onnx threads=2 batch=1",
+    ]
+    assert len(found) == len({each.label for each in found}) == axes.count == 8
+    assert found[-1].config == RunConfig(path="b/n.onnx", dims=(("seq", 4), ("batch", 8)), intra_op_threads=2)
+
+
+def test_files_of_the_same_name_are_called_by_their_paths() -> None:
+    found = expand(RunConfig(path="a/m.onnx"), Axes(paths=["a/m.onnx", "b/m.onnx"]))
+    assert [each.label for each in found] == ["a/m.onnx", "b/m.onnx"]
+
+
+def test_too_many_variants_are_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="variants are too many"):
+        expand(RunConfig(path="m"), Axes(dims={"a": range(MOST_VARIANTS), "b": (1, 2)}))
+
+
+def test_a_variant_that_does_more_is_slower_and_outputs_are_held_against_the_first() -> None:
+    config = RunConfig(path=CNN, intra_op_threads=1, **QUICK)  # type: ignore[arg-type]
+    report = contest(config, Axes(graph_optimizations=["all", "disable"], dims={"batch": [1, 64]}))
+    small, large, plain_small, plain_large = report.variants
+    assert small.ratio is None and small.outputs is None and small.label == "all batch=1"
+    assert large.ratio is not None and large.ratio.verdict == "slower" and large.ratio.ratio > 2
+    assert large.outputs is None, "there is nothing of this size to compare with"
+    assert plain_small.outputs is not None and plain_small.outputs.status == "equal"
+    assert plain_large.outputs is not None and plain_large.outputs.status == "equal"
+    assert all(each.samples_ns and each.load_ns > 0 for each in report.variants)
+    assert report.round_count >= 4 and report.turn_count >= 3
+
+
+def test_a_crash_costs_one_row(tmp_path: Path) -> None:
+    trap = write_model(tmp_path, TRAP, "trap.onnx")
+    config = RunConfig(path=MLP, **QUICK)  # type: ignore[arg-type]
+    report = contest(config, Axes(paths=[trap, MLP, CNN]))
+    crashed, first, other = report.variants
+    assert crashed.error is not None and crashed.error.error == "ChildCrashed" and crashed.latency is None
+    assert first.error is None and first.ratio is None and other.ratio is not None
+    assert [each.code for each in report.findings if each.severity == "error"] == ["variant-failed"]
+    with pytest.raises(ChildCrashed):
+        contest(config, Axes(paths=[trap]))
+
+
+def test_other_outputs_are_told(tmp_path: Path) -> None:
+    model = onnx.load(MLP)
+    tensor = next(each for each in model.graph.initializer if each.data_type == onnx.TensorProto.FLOAT)
+    changed = onnx.numpy_helper.to_array(tensor) * 1.5
+    tensor.CopyFrom(onnx.numpy_helper.from_array(changed.astype("float32"), tensor.name))
+    onnx.save(model, tmp_path / "changed.onnx")
+    config = RunConfig(path=MLP, **QUICK)  # type: ignore[arg-type]
+    report = contest(config, Axes(paths=[MLP, str(tmp_path / "changed.onnx")]))
+    assert report.variants[1].outputs is not None and report.variants[1].outputs.status == "different"
+    assert "outputs-differ" in {each.code for each in report.findings}
+
+
+def test_what_is_asked_wrongly_ends_it_all() -> None:
+    with pytest.raises(UsageError, match="bach"):
+        contest(RunConfig(path=MLP, **QUICK), Axes(dims={"bach": [1, 2]}))  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- is it true?
+
+TRIALS = 100
+
+
+def simulated_rounds(slower_by: float, generator: random.Random) -> list[list[tuple[float, float]]]:
+    """Turns as measured on a small busy machine: luck of each process, moods of the machine, and rare long turns."""
+    rounds = []
+    for _ in range(6):
+        luck = [generator.gauss(0, 0.004) for _ in range(2)]
+        pairs = []
+        for _ in range(20):
+            mood = generator.gauss(0, 0.05)
+            turn = [
+                (1 + mood) * (1 + each) * generator.lognormvariate(0, 0.012) * (3 if generator.random() < 0.02 else 1)
+                for each in luck
+            ]
+            pairs.append((turn[0], turn[1] * (1 + slower_by)))
+        rounds.append(pairs)
+    return rounds
+
+
+@pytest.mark.parametrize(
+    ("slower_by", "verdict"), [(0.0, "no measurable difference"), (0.03, "slower"), (-0.03, "faster")]
+)
+def test_equal_ones_are_called_equal_and_three_percent_are_found(slower_by: float, verdict: str) -> None:
+    generator = random.Random(7)
+    estimates = [compare_pairs(simulated_rounds(slower_by, generator)) for _ in range(TRIALS)]
+    assert sum(verdict_of(each) == verdict for each in estimates) >= 0.95 * TRIALS
