@@ -16,7 +16,7 @@ from onnxctl.child import Child
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model, open_model
 from onnxctl.model.saving import Staged, Target, saved_bytes, stage
-from onnxctl.model.shapes import infer_types
+from onnxctl.model.shapes import INFERENCE_TIMEOUT_S, infer_types
 from onnxctl.passes import simplify_with_onnxsim as onnxsim
 from onnxctl.passes.base import Context, Pass
 from onnxctl.passes.freeze_dimensions import freeze_dimensions
@@ -113,6 +113,7 @@ class Workshop:
         self.trail: Sequence[str] = ()
         self._opened: Model | None = None
         self._frozen = False
+        self._inference_fails = False
         choose_passes(config.passes, config.skip, pipeline)  # an unknown name is told before any work is done
 
     def open(self) -> Model:
@@ -145,17 +146,23 @@ class Workshop:
             freeze_dimensions(graphs, dims)
 
     def _run_passes(self, graphs: ModelGraphs, plan: Plan, limit: Limit | None) -> ManagerResult:
-        infer_types(graphs, self._children.working)
+        if not self._inference_fails:  # what failed once, a hang perhaps, is not tried again
+            self._inference_fails = bool(self._infer_types(graphs))
         context = Context(
             graphs,
             evaluate=lambda model: evaluate_in_child(self._children.working, model),
-            infer_shapes=lambda changed: infer_types(changed, self._children.working),
+            infer_shapes=None if self._inference_fails else self._infer_types,
             explain=self.config.explain,
         )
         self.trail = context.trail
         chosen = choose_passes(self.config.passes, self.config.skip, self._pipeline)
         allowed = [each for each in chosen if plan.allows(each)]
         return optimize_graphs(graphs, context, pipeline=allowed, limit=limit)
+
+    def _infer_types(self, graphs: ModelGraphs) -> str:
+        """As `infer_types`, within the time limit of the config."""
+        timeout_s = min(INFERENCE_TIMEOUT_S, self.config.timeout_s or INFERENCE_TIMEOUT_S)
+        return infer_types(graphs, self._children.working, timeout_s=timeout_s)
 
     def _join_onnxsim(
         self, graphs: ModelGraphs, plan: Plan, result: ManagerResult

@@ -58,6 +58,7 @@ class Graph:
         self._removed_initializers = False
         self._stated: dict[str, TypeProto] | None = None
         self._taken: set[str] = set() if taken is None else taken
+        self._name_counts: dict[str, int] = {}
         self.look_count, self.last_look = 0, ""
         self._looks_allowed: int | None = None
         self._read_interface()
@@ -352,10 +353,11 @@ class Graph:
 
     def fresh_name(self, wanted: str) -> str:
         """A value or node name that nothing in the whole model has yet, near the wanted one."""
-        name, count = wanted, 0
+        name, count = wanted, self._name_counts.get(wanted, 0)
         while name in self._taken:
             count += 1
             name = f"{wanted}_{count}"
+        self._name_counts[wanted] = count
         self._taken.add(name)
         return name
 

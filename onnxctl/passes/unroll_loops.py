@@ -32,7 +32,7 @@ def unroll_loops(graph: Graph, context: Context) -> int:
         has_scans = any(graph.is_used(name) for name in node.output[carried:] if name)
         if trips is None or body.sparse_initializers or (has_scans and trips != 1):
             context.skip(node, "its trip count or condition is not known, or it collects several results")
-        elif trips * _node_count(body) > 1 + _node_count(body):
+        elif trips * max(_node_count(body), 1) > 1 + _node_count(body):
             context.skip(node, "its iterations would be more nodes than the Loop")
         else:
             _unroll(graph, node, body, trips)

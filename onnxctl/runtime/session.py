@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxctl.child import Answer, Blob, Progress
-from onnxctl.errors import OnnxctlError, ProviderUnavailable, UsageError
+from onnxctl.errors import OnnxctlError, ProviderUnavailable, UnsupportedModel, UsageError
 from onnxctl.reports import JSON, GraphOptimization, ProviderOption
 from onnxctl.runtime import library
 from onnxctl.runtime.failures import cleaned, load_failure, provider_failure, run_failure
@@ -149,8 +149,8 @@ def open_session(
         providers=providers,
         placement=_placement(inference, chain, name),
         load_ns=load_ns,
-        inputs=tuple(ValueType(each.name, _type_in_words(each)) for each in inference.get_inputs()),
-        outputs=tuple(ValueType(each.name, _type_in_words(each)) for each in inference.get_outputs()),
+        inputs=_value_types(inference.get_inputs(), name),
+        outputs=_value_types(inference.get_outputs(), name),
         inference=inference,
         failures=failures,
         log=log,
@@ -275,7 +275,7 @@ def _placement(inference: Any, chain: Sequence[ExecutionProvider], path: str) ->
         return ()
     nodes: dict[str, list[AssignedNode]] = {each.provider: [] for each in chain}
     for subgraph in inference.get_provider_graph_assignment_info():
-        found = [AssignedNode(each.name, each.op_type, each.domain) for each in subgraph.get_nodes()]
+        found = [_assigned_node(each) for each in subgraph.get_nodes()]
         nodes.setdefault(subgraph.ep_name, []).extend(found)
     if any(nodes.values()) and not nodes[chain[0].provider]:
         others = ", ".join(f"{name} would run {len(each)}" for name, each in nodes.items() if each)
@@ -284,6 +284,21 @@ def _placement(inference: Any, chain: Sequence[ExecutionProvider], path: str) ->
             hint="nothing would run on it; try --provider cpu",
         )
     return tuple(ProviderNodes(name, tuple(each)) for name, each in nodes.items())
+
+
+def _value_types(values: Sequence[Any], path: str) -> tuple[ValueType, ...]:
+    try:
+        return tuple(ValueType(each.name, _type_in_words(each)) for each in values)
+    except UnicodeDecodeError as error:
+        raise UnsupportedModel(f"{path}: onnxruntime's Python binding takes no names that are not UTF-8") from error
+
+
+def _assigned_node(node: Any) -> AssignedNode:
+    try:
+        name = node.name
+    except UnicodeDecodeError:  # the binding can't hand on a name that is not UTF-8
+        name = ""
+    return AssignedNode(name, node.op_type, node.domain)
 
 
 def _type_in_words(value: Any) -> str:

@@ -154,6 +154,12 @@ def test_a_tolerance_of_nothing_leaves_out_what_rounds(tmp_path: Path) -> None:
     assert all(not PASSES[each.where.partition(":")[0]].exact for each in report.findings)
 
 
+def test_a_loop_of_nothing_is_not_unrolled_for_ever(tmp_path: Path) -> None:
+    text = ENDLESS.replace("1000000000", "4611686018427387904").replace("Sin", "Identity")
+    report = optimize(write_model(tmp_path, text), str(tmp_path / "out.onnx"), verify=False)
+    assert report.after.node_count <= report.before.node_count
+
+
 # ---------------------------------------------------------------- frozen sizes
 
 OPEN = '<ir_version: 8, opset_import: ["" : 17]> g (float[N,4] x) => (float[M,4] y) '

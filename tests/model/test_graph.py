@@ -187,3 +187,13 @@ def test_indexing_and_committing_change_nothing(path: Path) -> None:
     assert sum(len(scope.nodes) for scope in graphs.scopes()) > 0
     graphs.commit()
     assert model.proto == before
+
+
+def test_a_thousand_fresh_names_are_the_first_that_are_free(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    text = '<ir_version: 8, opset_import: ["" : 17]> g (float[2] x) => (float[2] n_2) { n_2 = Relu(x) }'
+    path.write_bytes(onnx.parser.parse_model(text).SerializeToString())
+    graph = ModelGraphs(open_model(str(path))).top
+    names = [graph.fresh_name("n") for _ in range(1000)]
+    assert names[:4] == ["n", "n_1", "n_3", "n_4"]
+    assert len(set(names)) == 1000
