@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-__all__ = ["OnnxctlError", "__version__", "check", "diff", "explain", "inspect", "optimize", "providers", "run"]
+__all__ = [
+    "OnnxctlError",
+    "__version__",
+    "bisect",
+    "check",
+    "diff",
+    "explain",
+    "inspect",
+    "optimize",
+    "providers",
+    "run",
+]
 
 if TYPE_CHECKING:
-    from onnxctl.api import check, diff, explain, inspect, optimize, providers, run
+    from onnxctl.api import bisect, check, diff, explain, inspect, optimize, providers, run
     from onnxctl.errors import OnnxctlError
 
 

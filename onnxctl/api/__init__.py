@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onnxctl.api.bisection import bisect as bisect
     from onnxctl.api.checking import check as check
     from onnxctl.api.difference import diff as diff
     from onnxctl.api.explanation import explain as explain
@@ -30,6 +31,7 @@ _HOMES: Mapping[str, str] = {
     "explain": "explanation",
     "inspect": "inspection",
     "inspect_many": "inspection",
+    "bisect": "bisection",
     "check": "checking",
     "diff": "difference",
     "optimize": "optimization",

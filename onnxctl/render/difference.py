@@ -237,13 +237,14 @@ def _outputs(outputs: OutputsComparison) -> list[Block]:
     runs = f"{count_of(outputs.run_count, 'run')} with seed {outputs.seed}"
     blocks: list[Block] = [Heading("Outputs on the same inputs", runs if outputs.run_count else "")]
     if outputs.outputs:
-        blocks.append(_output_table(outputs.outputs))
+        blocks.append(output_table(outputs.outputs))
     reason = f": {outputs.reason}" if outputs.reason else ""
     blocks.append(Paragraph(f"outputs {outputs.status}{reason}", _OUTCOMES[outputs.status]))
     return blocks
 
 
-def _output_table(outputs: Sequence[OutputDifference]) -> Table:
+def output_table(outputs: Sequence[OutputDifference]) -> Table:
+    """Values of two models, and how far they are apart."""
     columns = (
         Column(),
         Column(title="output", overflow="cut", code=True),

@@ -45,6 +45,10 @@ def document_of(report: Report) -> Document:
             from onnxctl.render.difference import difference_document
 
             return difference_document(report)
+        case "bisect":
+            from onnxctl.render.bisection import bisection_document
+
+            return bisection_document(report)
         case "providers":
             from onnxctl.render.providers import providers_document
 

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from onnxctl.reports.bisect import *  # noqa: F403
     from onnxctl.reports.check import *  # noqa: F403
     from onnxctl.reports.compatibility import *  # noqa: F403
     from onnxctl.reports.contest import *  # noqa: F403
@@ -56,6 +57,7 @@ _NAMES: Mapping[str, str] = {
     "providers": "ProviderInfo ProvidersReport",
     "diff": """TextChange InterfaceChange NodeChange WeightChange DiffCounts TopAgreement OutputDifference
         OutputsComparison DiffReport""",
+    "bisect": "BisectSide ProbeConfig Probe ProbedValue PartProbe BisectedNode BisectReport",
     "explanation": "Explanation ExplainReport",
     "precision": "WeightPrecision MacPrecision CastChain Island HalfTensor HalfReport PrecisionReport",
     "compatibility": """TypeRule Kernel InstalledKernels RequiredVersions KernelGap ProviderCoverage

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import get_args
 
+from onnxctl.reports.bisect import BisectReport
 from onnxctl.reports.check import CheckReport
 from onnxctl.reports.contest import RunManyReport
 from onnxctl.reports.details import InspectManyReport
@@ -26,6 +27,7 @@ Report = (
     | ProvidersReport
     | CheckReport
     | DiffReport
+    | BisectReport
     | ExplainReport
     | ErrorReport
 )

@@ -99,7 +99,7 @@ def compare_outputs(request: JSON, blobs: Sequence[Blob], progress: Progress) ->
     differences = []
     for at, (before, after) in enumerate(request["output_names"]):
         pairs = [(run.outputs[names.index(before)], found[at]) for run, found in zip(references, outputs, strict=False)]
-        differences.append(_difference(before, after, pairs, tolerance, may_flip))
+        differences.append(difference_of_values(before, after, pairs, tolerance, may_flip))
     reason = reason or "; ".join(f"output {each.after!r}: {each.message}" for each in differences if not each.equal)
     status: Literal["equal", "different", "not verified"] = "different" if reason else "equal"
     random = random_nodes(graphs)
@@ -146,9 +146,10 @@ def _run_other(request: JSON, references: Sequence[Reference]) -> tuple[list[lis
 # ---------------------------------------------------------------- one output
 
 
-def _difference(
+def difference_of_values(
     before: str, after: str, pairs: Sequence[tuple[Any, Any]], tolerance: float, may_flip: bool
 ) -> OutputDifference:
+    """How far a value is apart in pairs of runs; before and after are its names."""
     from onnxctl.runtime.tolerance import compare_values, merge
 
     compared = merge([compare_values(after, x, y, tolerance=tolerance, may_flip=may_flip) for x, y in pairs])

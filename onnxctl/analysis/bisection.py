@@ -1,0 +1,149 @@
+"""Cuts through a graph, and the parts between them: what bisection compares and extracts.
+
+A cut after k nodes of the topological order is crossed by the values that the nodes before it make and those behind it
+read. If all of them are equal on both sides, a difference behind the cut has its cause behind the cut. Values that
+follow from constants alone are not compared: whoever needs them computes them again. Those that follow from sizes alone
+are compared where both sides have them, and taken for equal where an optimizer did away with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import onnx.helper
+from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
+
+from onnxctl.analysis.difference.comparison import matched_values
+from onnxctl.analysis.difference.header import pair_values
+from onnxctl.model.graph import ModelGraphs
+from onnxctl.model.loading import Model
+from onnxctl.model.nodes import is_standard
+from onnxctl.reports import ProbedValue
+
+NAMES_IN_COMMON = 0.5
+"""From this share on, values of one name are taken for the same value; below it, values are matched by structure."""
+
+
+class Cut(NamedTuple):
+    """A place in the first model's topological order: `position` nodes are before it, and these values cross it.
+
+    names are compared; sizes follow from the sizes of inputs alone, and only the first side has them.
+    """
+
+    position: int
+    names: tuple[str, ...]
+    sizes: tuple[str, ...] = ()
+
+
+def pair_inner_values(a: ModelGraphs, b: ModelGraphs) -> dict[str, str]:
+    """The values of the top graphs that stand for each other, outputs included, by a's names.
+
+    By name where most names are in common, as between a model and what an optimizer made of it; else by structure.
+    """
+    made_a = {name for node in a.top.nodes for name in node.output if name}
+    made_b = {name for node in b.top.nodes for name in node.output if name}
+    common = made_a & made_b
+    if len(common) >= NAMES_IN_COMMON * min(len(made_a), len(made_b)):
+        pairs = {name: name for name in common}
+    else:
+        pairs = matched_values(a, b)
+    outputs = pair_values(a.model.proto.graph.output, b.model.proto.graph.output)
+    return pairs | {x: y for x, y in outputs if x is not None and y is not None}
+
+
+def find_cuts(a: ModelGraphs, pairs: Mapping[str, str]) -> list[Cut]:
+    """The cuts at which both sides can be compared, in order; the first is before all nodes, the last the outputs.
+
+    Where two cuts are crossed by the same values, the first stands for both.
+    """
+    graph = a.top
+    kinds = kinds_of_values(a)
+    outputs = [name for name in graph.outputs if name in pairs]
+    last_reader: dict[str, int] = {name: len(graph.nodes) for name in graph.outputs}
+    for position, node in enumerate(graph.nodes):
+        for name in graph.reads(node):
+            last_reader[name] = max(last_reader.get(name, -1), position)
+    cuts = [Cut(0, ())]
+    live: dict[str, None] = {}
+    leaving: dict[int, list[str]] = {}
+    for position, node in enumerate(graph.nodes[:-1]):
+        for name in node.output:
+            if kinds.get(name, "constant") != "constant" and last_reader.get(name, -1) > position:
+                live[name] = None
+                leaving.setdefault(last_reader[name], []).append(name)
+        for name in leaving.pop(position, ()):
+            del live[name]
+        names = tuple(name for name in live if name in pairs)
+        alone = tuple(name for name in live if name not in pairs)
+        if names != cuts[-1].names and all(kinds[name] == "size" for name in alone):
+            cuts.append(Cut(position + 1, names, alone))
+    return [*cuts, Cut(len(graph.nodes), tuple(outputs))]
+
+
+ValueKind = Literal["content", "size", "constant"]
+
+
+def kinds_of_values(graphs: ModelGraphs) -> dict[str, ValueKind]:
+    """What each value of the top graph follows from: contents of inputs, their sizes alone, or constants.
+
+    Where no output follows from an input, all that nodes make counts as contents.
+    """
+    graph = graphs.top
+    found: dict[str, ValueKind] = {name: "content" for name in graph.inputs if name not in graph.initializers}
+    for node in graph.nodes:
+        kinds = {found.get(name, "constant") for name in graph.reads(node)}
+        kind: ValueKind = "content" if "content" in kinds else "size" if "size" in kinds else "constant"
+        if kind == "content" and is_standard(node, "Shape", "Size"):
+            kind = "size"
+        found.update((name, kind) for name in node.output if name)
+    if any(found.get(name) == "content" for name in graph.outputs):
+        return found
+    return dict.fromkeys((name for node in graph.nodes for name in node.output if name), "content")
+
+
+# ---------------------------------------------------------------- parts
+
+
+def nodes_between(graphs: ModelGraphs, outputs: Collection[str], inputs: Collection[str]) -> list[NodeProto]:
+    """The nodes that make the outputs from the inputs, the model's own inputs and constants, in their order."""
+    graph = graphs.top
+    needed, kept = set(outputs), []
+    for node in reversed(graph.nodes):
+        if any(name in needed and name not in inputs for name in node.output):
+            kept.append(node)
+            needed.update(filter(None, graph.reads(node)))
+    return kept[::-1]
+
+
+def part_of(graphs: ModelGraphs, outputs: Sequence[str], inputs: Sequence[ProbedValue | str] = ()) -> Model:
+    """A model of these nodes alone, with the inputs given and those of the whole that are needed besides.
+
+    An input that is but a name gets no type, as outputs get none that the whole does not state. Weights stay on disk.
+    """
+    whole = graphs.model.proto
+    names = [each if isinstance(each, str) else each.name for each in inputs]
+    nodes = nodes_between(graphs, outputs, names)
+    read = {name for node in nodes for name in graphs.top.reads(node)} | set(outputs)
+    proto = ModelProto(ir_version=whole.ir_version, opset_import=whole.opset_import, functions=whole.functions)
+    graph = proto.graph
+    graph.name = whole.graph.name or "part"
+    graph.node.extend(nodes)
+    graph.input.extend(_input(each) for each in inputs)
+    graph.input.extend(value for value in whole.graph.input if value.name in read and value.name not in names)
+    graph.initializer.extend(each for each in whole.graph.initializer if each.name in read and each.name not in names)
+    graph.sparse_initializer.extend(each for each in whole.graph.sparse_initializer if each.values.name in read)
+    graph.output.extend(_outputs(whole.graph, outputs))
+    return Model(proto, graphs.model.path, graphs.model.source, graphs.model.payloads)
+
+
+def _input(value: ProbedValue | str) -> ValueInfoProto:
+    if isinstance(value, str):
+        return ValueInfoProto(name=value)
+    return onnx.helper.make_tensor_value_info(value.name, value.element_type, list(value.shape))
+
+
+def _outputs(graph: GraphProto, names: Sequence[str]) -> Iterator[ValueInfoProto]:
+    stated = {value.name: value for value in graph.output}
+    for name in names:
+        yield stated.get(name, ValueInfoProto(name=name))

@@ -1,0 +1,101 @@
+"""`onnxctl bisect`: where two models begin to differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onnxctl.commands.options import Format, Json, Seed, Timeout, chosen_format, parse_dims, parse_names, parse_pairs
+from onnxctl.errors import EXIT_NO, UsageError
+
+if TYPE_CHECKING:
+    from onnxctl.reports import GraphOptimization
+
+EXAMPLES = """
+onnxctl bisect model.onnx smaller.onnx
+onnxctl bisect model.onnx --provider cpu --provider openvino --write example/
+onnxctl bisect model.onnx --levels disable,all --tolerance 1e-4
+onnxctl run example/model.onnx --verify
+"""
+
+_LEVELS: tuple[GraphOptimization, ...] = ("disable", "basic", "extended", "layout", "all")
+
+
+def command(
+    before: Annotated[str, typer.Argument(metavar="A", help="The one model; - reads it from standard input.")],
+    after: Annotated[str | None, typer.Argument(metavar="[B]", help="The other model.", show_default=False)] = None,
+    provider: Annotated[
+        list[str] | None,
+        typer.Option("--provider", metavar="NAME", help="What to run on; twice, to hold two against each other."),
+    ] = None,
+    levels: Annotated[
+        str | None,
+        typer.Option(
+            "--levels",
+            metavar="X,Y",
+            help="onnxruntime's graph optimizations: disable, basic, extended, layout, all; one or two of them.",
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            "--tolerance",
+            metavar="X",
+            min=0,
+            help="The relative difference that is allowed; by default what rounding explains.",
+        ),
+    ] = None,
+    dim: Annotated[
+        list[str] | None,
+        typer.Option("--dim", metavar="NAME=SIZE", help="Give a symbolic dimension a size; may be repeated."),
+    ] = None,
+    input: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="NAME=SOURCE",
+            help="A file, or how to make the values of an input; may be repeated.",
+        ),
+    ] = None,
+    seed: Seed = 0,
+    write: Annotated[
+        str | None,
+        typer.Option("--write", metavar="DIR", help="Write the smallest model that shows it, with its data."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace DIR where it exists.")] = False,
+    timeout: Timeout = None,
+    format: Format = "text",
+    json: Json = False,
+) -> None:
+    """Find the first value that two models or providers disagree on.
+
+    Both run on the same inputs. Where outputs differ, the graph is halved again and again, and only the values that
+    cross a cut are compared. Exit code 0: they agree; 1: they don't.
+    """
+    dims, inputs, wanted = parse_dims(dim), parse_pairs("--input", input), parse_names(levels) or ()
+    chosen = [level for level in wanted for each in _LEVELS if level == each]
+    if len(chosen) != len(wanted):
+        raise UsageError(f"--levels {levels}: no such level", hint=f"choose of {', '.join(_LEVELS)}")
+    from onnxctl import api
+    from onnxctl.commands.output import show_report
+    from onnxctl.render.progress import StatusLine
+
+    with StatusLine() as status:
+        report = api.bisect(
+            before,
+            after,
+            providers=provider or (),
+            levels=[each for level in wanted for each in _LEVELS if level == each],
+            dims=dims,
+            seed=seed,
+            inputs=inputs,
+            tolerance=tolerance,
+            write=write,
+            force=force,
+            timeout_s=timeout,
+            progress=status.tell,
+        )
+    show_report(report, chosen_format(format, json))
+    if report.verdict != "same":
+        raise typer.Exit(EXIT_NO)
