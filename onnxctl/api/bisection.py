@@ -30,7 +30,7 @@ def bisect(
     after: str | None = None,
     *,
     providers: Sequence[str] = (),
-    levels: Sequence[GraphOptimization] = (),
+    graph_optimizations: Sequence[GraphOptimization] = (),
     dims: Mapping[str, int] | None = None,
     seed: int = 0,
     inputs: Sequence[tuple[str, str]] = (),
@@ -61,7 +61,7 @@ def bisect(
     with contextlib.ExitStack() as open_things:
         before_file = open_things.enter_context(model_file(before))
         after_file = before_file if after is None else open_things.enter_context(model_file(after))
-        sides = _sides(before_file, after_file, providers, levels)
+        sides = _sides(before_file, after_file, providers, graph_optimizations)
         models = [open_model(path) for path in dict.fromkeys((before_file, after_file))]
         for model in models:
             require_usable(model)
@@ -95,7 +95,7 @@ def _sides(
     if (before, first, level_a) == (after, last, level_b):
         raise UsageError(
             "both sides are the same",
-            hint="name a second model, two providers (--provider cpu --provider cuda), or --levels disable,all",
+            hint="name a second model, two times --provider, or --graph-optimization disable,all",
         )
     return (
         BisectSide(path=before, provider=first, graph_optimization=level_a),

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from onnxctl.commands.options import Format, Json, Seed, Timeout, chosen_format, parse_dims, parse_names, parse_pairs
-from onnxctl.errors import EXIT_NO, UsageError
-
-if TYPE_CHECKING:
-    from onnxctl.reports import GraphOptimization
+from onnxctl.commands.options import (
+    Format,
+    Json,
+    Seed,
+    Timeout,
+    chosen_format,
+    parse_dims,
+    parse_graph_optimizations,
+    parse_pairs,
+)
+from onnxctl.errors import EXIT_NO
 
 EXAMPLES = """
 onnxctl bisect model.onnx smaller.onnx
 onnxctl bisect model.onnx --provider cpu --provider openvino --write example/
-onnxctl bisect model.onnx --levels disable,all --tolerance 1e-4
+onnxctl bisect model.onnx --graph-optimization disable,all --tolerance 1e-4
 onnxctl run example/model.onnx --verify
 """
-
-_LEVELS: tuple[GraphOptimization, ...] = ("disable", "basic", "extended", "layout", "all")
 
 
 def command(
@@ -29,12 +33,12 @@ def command(
         list[str] | None,
         typer.Option("--provider", metavar="NAME", help="What to run on; twice, to hold two against each other."),
     ] = None,
-    levels: Annotated[
+    graph_optimization: Annotated[
         str | None,
         typer.Option(
-            "--levels",
-            metavar="X,Y",
-            help="onnxruntime's graph optimizations: disable, basic, extended, layout, all; one or two of them.",
+            "--graph-optimization",
+            metavar="LEVEL[,LEVEL]",
+            help="How far onnxruntime rewrites the graph: disable, basic, extended, layout or all; two are compared.",
         ),
     ] = None,
     tolerance: Annotated[
@@ -73,10 +77,8 @@ def command(
     Both run on the same inputs. Where outputs differ, the graph is halved again and again, and only the values that
     cross a cut are compared. Exit code 0: they agree; 1: they don't.
     """
-    dims, inputs, wanted = parse_dims(dim), parse_pairs("--input", input), parse_names(levels) or ()
-    chosen = [level for level in wanted for each in _LEVELS if level == each]
-    if len(chosen) != len(wanted):
-        raise UsageError(f"--levels {levels}: no such level", hint=f"choose of {', '.join(_LEVELS)}")
+    dims, inputs = parse_dims(dim), parse_pairs("--input", input)
+    levels = parse_graph_optimizations(graph_optimization)
     from onnxctl import api
     from onnxctl.commands.output import show_report
     from onnxctl.render.progress import StatusLine
@@ -86,7 +88,7 @@ def command(
             before,
             after,
             providers=provider or (),
-            levels=[each for level in wanted for each in _LEVELS if level == each],
+            graph_optimizations=levels,
             dims=dims,
             seed=seed,
             inputs=inputs,

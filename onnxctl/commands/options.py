@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
 from onnxctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from onnxctl.reports import GraphOptimization
 
 FormatName = Literal["text", "json", "markdown"]
 
@@ -132,3 +135,15 @@ def parse_names(value: str | None) -> tuple[str, ...] | None:
     if value is None:
         return None
     return tuple(name for name in (part.strip() for part in value.split(",")) if name)
+
+
+def parse_graph_optimizations(value: str | None) -> tuple[GraphOptimization, ...]:
+    """Levels of onnxruntime's graph optimization, separated by commas. Raises UsageError for another word."""
+    from onnxctl.reports.measurement import GraphOptimization
+
+    known: dict[str, GraphOptimization] = {level: level for level in get_args(GraphOptimization)}
+    words = parse_names(value) or ()
+    for word in words:
+        if word not in known:
+            raise UsageError(f"--graph-optimization {word}: no such level", hint=f"one of {', '.join(known)}")
+    return tuple(dict.fromkeys(known[word] for word in words))

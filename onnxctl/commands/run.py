@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from onnxctl.commands.options import (
     check_positive,
     chosen_format,
     parse_dim_series,
+    parse_graph_optimizations,
     parse_pairs,
 )
 from onnxctl.errors import EXIT_NO, UsageError
@@ -34,8 +35,6 @@ onnxctl run model.onnx --json | jq '.data.latency.median_ns'
 """
 
 _INPUTS, _WHERE, _MEASURING, _JUDGING = "Inputs and outputs", "What to run on", "Measuring", "Judging"
-
-GraphOptimizationName = Literal["disable", "basic", "extended", "layout", "all"]
 
 
 def parse_percent(text: str) -> float:
@@ -64,18 +63,6 @@ def parse_counts(option: str, text: str | None) -> tuple[int, ...]:
     if not all(part.isdecimal() and 0 < int(part) < 10_000 for part in parts):
         raise UsageError(f"{option} {text}: not a number of 1 or more", hint=f"write it like {option} 4, or 1,2,4")
     return tuple(dict.fromkeys(map(int, parts)))
-
-
-def parse_levels(text: str) -> tuple[GraphOptimization, ...]:
-    """Levels of onnxruntime's graph optimization, separated by commas. Raises UsageError for another word."""
-    levels: list[GraphOptimization] = []
-    for word in text.split(","):
-        found = next((level for level in get_args(GraphOptimizationName) if level == word.strip()), None)
-        if found is None:
-            known = ", ".join(get_args(GraphOptimizationName))
-            raise UsageError(f"--graph-optimization {word}: no such level", hint=f"one of {known}")
-        levels.append(found)
-    return tuple(dict.fromkeys(levels))
 
 
 def parse_provider_options(values: Sequence[str] | None) -> tuple[ProviderOption, ...]:
@@ -285,7 +272,7 @@ def command(
     dims, series = parse_dim_series(dim)
     chains = [parse_chain(each, require) for each in provider or ()] or [parse_chain(None, require)]
     thread_counts = parse_counts("--threads", threads)
-    levels = parse_levels(graph_optimization)
+    levels = parse_graph_optimizations(graph_optimization)
     default = RunConfig(path=models[0])
     config = RunConfig(
         path=models[0],

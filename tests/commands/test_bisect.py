@@ -126,7 +126,7 @@ def test_it_is_found_in_models_from_elsewhere(name: str, tmp_path: Path, shared:
 
 
 def test_a_model_agrees_with_itself_on_every_level() -> None:
-    done = command("bisect", os.fspath(CNN), "--levels", "disable,all", "--json")
+    done = command("bisect", os.fspath(CNN), "--graph-optimization", "disable,all", "--json")
     data = strict_json(done.stdout)["data"]
     assert (done.returncode, data["verdict"], data["probe_count"]) == (0, "same", 1)
     assert (data["before"]["graph_optimization"], data["after"]["graph_optimization"]) == ("disable", "all")
@@ -199,7 +199,7 @@ def test_the_smallest_model_and_its_data_show_the_difference(tmp_path: Path) -> 
 
 
 def test_nothing_is_written_where_nothing_differs(tmp_path: Path) -> None:
-    report = onnxctl.bisect(str(CNN), levels=["disable", "basic"], write=str(tmp_path / "example"))
+    report = onnxctl.bisect(str(CNN), graph_optimizations=["disable", "basic"], write=str(tmp_path / "example"))
     assert (report.verdict, report.files_written) == ("same", ())
     assert os.listdir(tmp_path) == []
 
@@ -209,8 +209,8 @@ def test_nothing_is_written_where_nothing_differs(tmp_path: Path) -> None:
     [
         [os.fspath(CNN)],
         [os.fspath(CNN), os.fspath(CNN)],
-        [os.fspath(CNN), "--levels", "disable,most"],
-        [os.fspath(CNN), "--levels", "disable,basic,all"],
+        [os.fspath(CNN), "--graph-optimization", "disable,most"],
+        [os.fspath(CNN), "--graph-optimization", "disable,basic,all"],
         ["-", "-"],
     ],
 )
