@@ -19,7 +19,7 @@ from typer.core import TyperCommand
 from typer.main import get_command
 
 from onnxctl import __version__
-from onnxctl.commands import bisect, check, diff, explain, inspect, optimize, providers, run
+from onnxctl.commands import bisect, check, diff, explain, inspect, optimize, providers, run, schema
 from onnxctl.errors import (
     EXIT_BUG,
     EXIT_DONE,
@@ -33,7 +33,7 @@ from onnxctl.errors import (
 if TYPE_CHECKING:
     from onnxctl.reports import ErrorReport
 
-COMMANDS: tuple[ModuleType, ...] = (inspect, optimize, run, check, diff, bisect, providers, explain)
+COMMANDS: tuple[ModuleType, ...] = (inspect, optimize, run, check, diff, bisect, providers, explain, schema)
 """The subcommands, in the order of the help. Each module has a function `command` and the text `EXAMPLES`."""
 
 _EXIT_CODES = """Exit codes: 0 done; 1 done, and the answer is no; 2 asked wrongly; 3 the file can't be used as a model;

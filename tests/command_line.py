@@ -7,7 +7,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
+
+from jsonschema import Draft202012Validator
 
 from tests.conftest import ROOT
 
@@ -30,7 +33,10 @@ def onnxctl(
 
 
 def strict_json(text: bytes) -> Any:
-    """The one JSON document that the text is, by RFC 8259: neither NaN nor a key that occurs twice."""
+    """The one JSON document that the text is, by RFC 8259: neither NaN nor a key that occurs twice.
+
+    It has to be a report in its envelope, as docs/schema.json describes it, without a field more.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         assert len(dict(pairs)) == len(pairs), "duplicate keys"
@@ -39,4 +45,16 @@ def strict_json(text: bytes) -> Any:
     def refuse(name: str) -> Any:
         raise AssertionError(f"{name} is not JSON")
 
-    return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+    document = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+    schema_of_reports().validate(document)
+    return document
+
+
+@cache
+def schema_of_reports() -> Draft202012Validator:
+    """The published schema, made strict: reports may gain fields, but not without being described there."""
+    schema = json.loads((ROOT / "docs" / "schema.json").read_text(encoding="utf-8"))
+    for each in (*schema["oneOf"], *schema["$defs"].values()):
+        if each.get("type") == "object":
+            each["additionalProperties"] = False
+    return Draft202012Validator(schema)

@@ -12,11 +12,12 @@ from dataclasses import is_dataclass
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onnxctl import reports
 from onnxctl.reports import KINDS, Report, decode, encode, field_types
+from tests.command_line import schema_of_reports
 
 HOMES = [importlib.import_module(f"onnxctl.reports.{each.name}") for each in pkgutil.iter_modules(reports.__path__)]
 DATACLASSES = [
@@ -37,12 +38,14 @@ for each in DATACLASSES:
 any_report = st.one_of(*(st.from_type(kind) for kind in get_args(Report)))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # reports are large
 @given(any_report)
 def test_every_report_survives_json(report: Any) -> None:
     text = json.dumps(encode(report), allow_nan=False)
     back = decode(type(report), json.loads(text))
     assert encode(back) == encode(report)
     assert type(back) is type(report)
+    schema_of_reports().validate({"schema": reports.SCHEMA, "kind": report.kind, "data": json.loads(text)})
 
 
 def test_every_report_has_a_kind() -> None:

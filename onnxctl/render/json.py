@@ -20,15 +20,15 @@ _LINE = 100
 
 def render(report: Report, screen: Screen) -> str:
     """The report as JSON, ending in a line break; the same on every screen."""
-    return _laid_out({"schema": SCHEMA, "kind": report.kind, "data": encode(report)}, "") + "\n"
+    return lay_out({"schema": SCHEMA, "kind": report.kind, "data": encode(report)}) + "\n"
 
 
-def _laid_out(value: JSON, indent: str) -> str:
+def lay_out(value: JSON, indent: str = "") -> str:
     """JSON with line breaks where a value is long, but never within the objects of a list or a list of numbers."""
     text = json.dumps(value, allow_nan=False)
     inner = indent + "  "
     if isinstance(value, dict) and len(text) > _LINE:
-        items = [f"{json.dumps(key)}: {_laid_out(item, inner)}" for key, item in value.items()]
+        items = [f"{json.dumps(key)}: {lay_out(item, inner)}" for key, item in value.items()]
         return "{\n" + ",\n".join(inner + item for item in items) + f"\n{indent}}}"
     if isinstance(value, list) and len(text) > _LINE and not isinstance(value[0], int | float):
         return "[\n" + ",\n".join(inner + json.dumps(item, allow_nan=False) for item in value) + f"\n{indent}]"

@@ -13,7 +13,8 @@ from onnxctl import reports
 from onnxctl.reports import JSON
 
 T = TypeVar("T")
-_FLOAT_WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+FLOAT_WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+"""What JSON has no numbers for, by Python's words."""
 
 
 def encode(value: object) -> JSON:
@@ -21,7 +22,7 @@ def encode(value: object) -> JSON:
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, float):
-        return value if math.isfinite(value) else _FLOAT_WORDS[str(value)]
+        return value if math.isfinite(value) else FLOAT_WORDS[str(value)]
     if isinstance(value, tuple | list):
         return [encode(item) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
