@@ -6,6 +6,7 @@ Nothing heavy is imported here: `onnxctl --help` loads neither numpy nor onnx no
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import signal
 import sys
@@ -36,13 +37,19 @@ if TYPE_CHECKING:
 COMMANDS: tuple[ModuleType, ...] = (inspect, optimize, run, check, diff, bisect, providers, explain, schema)
 """The subcommands, in the order of the help. Each module has a function `command` and the text `EXAMPLES`."""
 
+_OBJECTS_BETWEEN_COLLECTIONS = 100_000
+"""Python looks for cycles of garbage after every 700 new objects; loading the libraries makes many, and no garbage."""
+
 _EXIT_CODES = """Exit codes: 0 done; 1 done, and the answer is no; 2 asked wrongly; 3 the file can't be used as a model;
 4 this machine can't do it; 70 a bug in onnxctl; 130 interrupted."""
 
 
 def main() -> NoReturn:
     """Run the command line this process was started with, and exit."""
-    sys.exit(execute(sys.argv[1:]))
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    code = execute(sys.argv[1:])
+    gc.freeze()  # or Python looks through every object once more before it exits
+    sys.exit(code)
 
 
 def execute(arguments: Sequence[str]) -> int:

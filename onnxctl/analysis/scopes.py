@@ -14,28 +14,50 @@ GRAPH, GRAPHS = AttributeProto.GRAPH, AttributeProto.GRAPHS
 
 
 class Scope(NamedTuple):
-    """One scope; path is "" for the top graph, else "If_3/then_branch" or "function:domain:Name"."""
+    """One scope; path is "" for the top graph, else "If_3/then_branch" or "function:domain:Name".
+
+    held are the attributes that hold more than plain values (tensors, graphs, or something that does not say what it
+    is), and those of Constant nodes, each with its node.
+    """
 
     path: str
     body: GraphProto | FunctionProto
+    held: tuple[tuple[NodeProto, AttributeProto], ...]
 
 
 def walk_scopes(model: ModelProto) -> Iterator[Scope]:
     """Every scope, outer before inner: the top graph and its subgraphs, then each function and its subgraphs."""
-    yield from walk_scope(Scope("", model.graph))
+    yield from walk_scope("", model.graph)
     for function in model.functions:
-        yield from walk_scope(Scope(function_path(function), function))
+        yield from walk_scope(function_path(function), function)
 
 
-def walk_scope(scope: Scope) -> Iterator[Scope]:
+def walk_scope(path: str, body: GraphProto | FunctionProto) -> Iterator[Scope]:
     """The scope and every scope inside it, outer before inner."""
+    scope = scope_of(path, body)
     yield scope
-    for node in scope.body.node:
-        for attribute in node.attribute:
-            # A look at the type first: this is the innermost loop of every walk.
-            if attribute.type in (GRAPH, GRAPHS, 0):
-                for path, graph in attribute_graphs(scope.path, node, attribute):
-                    yield from walk_scope(Scope(path, graph))
+    for node, attribute in scope.held:
+        if attribute.type in (GRAPH, GRAPHS, 0):
+            for inner_path, graph in attribute_graphs(path, node, attribute):
+                yield from walk_scope(inner_path, graph)
+
+
+def scope_of(path: str, body: GraphProto | FunctionProto) -> Scope:
+    """The scope itself; those inside it are not looked into."""
+    held = tuple(
+        (node, attribute)
+        for node in body.node
+        for attribute in node.attribute
+        if attribute.type not in _PLAIN or node.op_type == "Constant"
+    )
+    return Scope(path, body, held)
+
+
+_PLAIN = frozenset(
+    {AttributeProto.INT, AttributeProto.FLOAT, AttributeProto.STRING}
+    | {AttributeProto.INTS, AttributeProto.FLOATS, AttributeProto.STRINGS}
+)
+"""Types of attributes that hold no message; most attributes have one of these."""
 
 
 def attribute_graphs(path: str, node: NodeProto, attribute: AttributeProto) -> list[tuple[str, GraphProto]]:

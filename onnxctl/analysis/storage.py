@@ -7,13 +7,13 @@ Finding: the model can be described without it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from onnx import AttributeProto, GraphProto, SparseTensorProto, TensorProto
 
 from onnxctl.analysis.problems import Problem, Refuse, raise_problem
-from onnxctl.analysis.scopes import as_text, walk_scopes
+from onnxctl.analysis.scopes import Scope, as_text
 from onnxctl.errors import InvalidModel, ModelError, UnreadableFile, UnsafePath
 from onnxctl.model.files import DataFile
 from onnxctl.model.loading import Model, tensors_of_graph
@@ -27,21 +27,22 @@ INDEX_BYTES = 16 << 20
 """Indices of sparse tensors up to this size are looked at."""
 
 
-def check_storage(model: Model, refuse: Refuse = raise_problem, *, hash_all: bool = False) -> list[Finding]:
+def check_storage(
+    model: Model, scopes: Iterable[Scope], refuse: Refuse = raise_problem, *, hash_all: bool = False
+) -> list[Finding]:
     """What is wrong with external data. A tensor that contradicts itself goes to `refuse`.
 
-    Where checksums are given, data files of up to CHECKSUM_BYTES are hashed, with hash_all those of any size.
+    scopes are all of the model. Where checksums are given, data files of up to CHECKSUM_BYTES are hashed, with hash_all
+    those of any size.
     """
-    for scope in walk_scopes(model.proto):
+    for scope in scopes:
         if isinstance(scope.body, GraphProto):
             for proto in scope.body.initializer:
                 _check_tensor(model, proto, refuse)
             for sparse in scope.body.sparse_initializer:
                 _check_sparse(model, sparse, refuse)
-        for node in scope.body.node:
-            for attribute in node.attribute:
-                if attribute.type not in _PLAIN:
-                    _check_attribute(model, attribute, refuse)
+        for _, attribute in scope.held:
+            _check_attribute(model, attribute, refuse)
     for function in model.proto.functions:
         for attribute in function.attribute_proto:
             _check_attribute(model, attribute, refuse)
@@ -62,13 +63,6 @@ def require_storage(model: Model) -> None:
 
 
 # ---------------------------------------------------------------- tensors
-
-_PLAIN = frozenset(
-    {AttributeProto.INT, AttributeProto.FLOAT, AttributeProto.STRING}
-    | {AttributeProto.INTS, AttributeProto.FLOATS, AttributeProto.STRINGS}
-    | {AttributeProto.GRAPH, AttributeProto.GRAPHS}
-)
-"""Types of attributes that hold no tensor themselves; most attributes have one of these."""
 
 
 def _check_attribute(model: Model, attribute: AttributeProto, refuse: Refuse) -> None:

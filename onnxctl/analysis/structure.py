@@ -7,7 +7,7 @@ InvalidModel, or all are gathered. What is merely odd, or broken in a file besid
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import onnx
@@ -17,7 +17,7 @@ from onnxctl.analysis.functions import callees_first, expanded_node_counts, func
 from onnxctl.analysis.operator_table import read_table
 from onnxctl.analysis.operators import NEWEST_OPSETS, OperatorRules
 from onnxctl.analysis.problems import Problem, Refuse, raise_problem
-from onnxctl.analysis.scopes import as_text, function_path
+from onnxctl.analysis.scopes import Scope, as_text, function_path, walk_scopes
 from onnxctl.analysis.storage import check_storage, require_storage
 from onnxctl.analysis.types import dimensions, element_types
 from onnxctl.analysis.wiring import FunctionKey, Wiring
@@ -37,12 +37,13 @@ MAXIMUM_PROBLEMS = 10_000
 _FIRST_IR_WITH_OPSETS = 3
 
 
-def check_structure(model: Model) -> tuple[Finding, ...]:
+def check_structure(model: Model, scopes: Sequence[Scope] | None = None) -> tuple[Finding, ...]:
     """Everything odd about the model that can be told from its skeleton.
 
-    Raises InvalidModel for the first thing that breaks the specification, ResourceLimit for functions nested too deep.
+    scopes are all of the model, where the caller has them at hand. Raises InvalidModel for the first thing that breaks
+    the specification, ResourceLimit for functions nested too deep.
     """
-    return _checked(model).findings
+    return _checked(model, scopes=scopes).findings
 
 
 def require_usable(model: Model, *, for_running: bool = True) -> tuple[Finding, ...]:
@@ -89,7 +90,9 @@ class _Checked(NamedTuple):
     expanded_nodes: int
 
 
-def _checked(model: Model, refuse: Refuse = raise_problem, *, hash_all: bool = False) -> _Checked:
+def _checked(
+    model: Model, refuse: Refuse = raise_problem, *, scopes: Sequence[Scope] | None = None, hash_all: bool = False
+) -> _Checked:
     proto = model.proto
     findings = [*_check_header(proto, refuse), *_check_interface(proto.graph, refuse)]
     opsets = _opsets(proto, refuse)
@@ -113,7 +116,8 @@ def _checked(model: Model, refuse: Refuse = raise_problem, *, hash_all: bool = F
     if any(wiring.unsorted for wiring in wirings):
         _refuse_cycles(model, refuse)
     findings += [finding for wiring in wirings for finding in wiring.findings]
-    findings += check_storage(model, refuse, hash_all=hash_all)
+    scopes = list(walk_scopes(proto)) if scopes is None else scopes
+    findings += check_storage(model, scopes, refuse, hash_all=hash_all)
     return _Checked(tuple(findings), len(proto.graph.node) + in_top)
 
 

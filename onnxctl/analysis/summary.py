@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from onnx import GraphProto, ModelProto
 
 from onnxctl.analysis.attributes import attribute_in_words
 from onnxctl.analysis.scopes import Scope, as_text, walk_scopes
 from onnxctl.analysis.types import refuse_unknown_symbols, tensor_spec
-from onnxctl.analysis.weights import ParameterTally, weight_info, weights_of, weights_of_scope
+from onnxctl.analysis.weights import count_parameters, weight_info, weights_of_scope
 from onnxctl.errors import ModelError, UnsafePath
 from onnxctl.model.loading import Model
 from onnxctl.model.nodes import DEFAULT_DOMAINS
-from onnxctl.reports import FileInfo, Finding, FunctionInfo, ModelSummary, NodeInfo, OperatorCount, TensorSpec
+from onnxctl.reports import FileInfo, Finding, FunctionInfo, ModelSummary, OperatorCount, TensorSpec
+
+if TYPE_CHECKING:
+    from onnxctl.reports import NodeInfo
 
 
 def summarize(
@@ -26,21 +30,20 @@ def summarize(
     whole_text: bool = False,
     dims: Mapping[str, int] | None = None,
     findings: tuple[Finding, ...] = (),
+    scopes: Sequence[Scope] | None = None,
 ) -> ModelSummary:
     """The summary of an open model; `nodes`, `weights` and `text` add what takes room, `findings` are passed through.
 
-    `dims` gives sizes for symbolic dimensions. Raises UsageError for a symbol that the model does not have.
+    `scopes` are all of the model, where the caller has them at hand. `dims` gives sizes for symbolic dimensions. Raises
+    UsageError for a symbol that the model does not have.
     """
     proto = model.proto
     sizes = dims or {}
     refuse_unknown_symbols(proto.graph, sizes)
-    scopes = list(walk_scopes(proto))
+    scopes = list(walk_scopes(proto)) if scopes is None else scopes
     calls = _count_operators(scopes)
-    tally = ParameterTally()
-    for scope in scopes:
-        for weight in weights_of_scope(scope):
-            tally.add(weight)
-    parameters = tally.rows()
+    stored = [weight for scope in scopes for weight in weights_of_scope(scope)]
+    parameters = count_parameters(stored)
     files = tuple(_files(model))
     graph_bodies = [scope.body for scope in scopes if isinstance(scope.body, GraphProto)]
     return ModelSummary(
@@ -69,7 +72,7 @@ def summarize(
         initializer_count=sum(len(body.initializer) + len(body.sparse_initializer) for body in graph_bodies),
         findings=findings,
         nodes=tuple(_nodes(scopes)) if nodes else None,
-        weights=tuple(weight_info(model, weight) for weight in weights_of(model)) if weights else None,
+        weights=tuple(weight_info(model, weight) for weight in stored) if weights else None,
         text=_text(model, whole_text) if text or whole_text else None,
     )
 
@@ -123,7 +126,7 @@ _Operator = tuple[str, str, str]
 """Domain ("" for ai.onnx), op_type and overload."""
 
 
-def _count_operators(scopes: list[Scope]) -> Counter[_Operator]:
+def _count_operators(scopes: Sequence[Scope]) -> Counter[_Operator]:
     counts: Counter[_Operator] = Counter()
     for scope in scopes:
         counts.update((node.domain, node.op_type, node.overload) for node in scope.body.node)
@@ -150,7 +153,9 @@ def _functions(proto: ModelProto, calls: Counter[_Operator]) -> Iterator[Functio
         )
 
 
-def _nodes(scopes: list[Scope]) -> Iterator[NodeInfo]:
+def _nodes(scopes: Sequence[Scope]) -> Iterator[NodeInfo]:
+    from onnxctl.reports import NodeInfo
+
     for scope in scopes:
         for node in scope.body.node:
             yield NodeInfo(

@@ -15,7 +15,7 @@ from onnx import FunctionProto, NodeProto
 
 from onnxctl.analysis.cost.counting import quantity
 from onnxctl.analysis.cost.walk import Row, count_nodes
-from onnxctl.analysis.scopes import Scope, as_text
+from onnxctl.analysis.scopes import as_text, scope_of
 from onnxctl.analysis.weights import weights_of_scope
 from onnxctl.model.dimensions import Dimension
 from onnxctl.model.graph import Graph, ModelGraphs
@@ -85,7 +85,7 @@ class _Tree:
             holder="" if holder is None else as_text(holder.op_type),
             trips=trips,
             node_count=len(graph.nodes),
-            parameter_count=sum(each.element_count for each in weights_of_scope(Scope("", proto))),
+            parameter_count=sum(each.element_count for each in weights_of_scope(scope_of("", proto))),
             macs=_macs(rows),
             operators=_counts(operators),
         )

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
-from onnx import AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto
+from onnx import AttributeProto, GraphProto, SparseTensorProto, TensorProto
 
 from onnxctl.analysis.attributes import VALUE_FIELDS
 from onnxctl.analysis.scopes import Scope, as_text, walk_scopes
 from onnxctl.model.loading import Model
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.tensors import DTYPES, dtype_name, raw_byte_count
-from onnxctl.reports import DtypeParameters, WeightInfo
+from onnxctl.reports import DtypeParameters
+
+if TYPE_CHECKING:
+    from onnxctl.reports import WeightInfo
 
 STRING = TensorProto.STRING
 
@@ -62,23 +65,18 @@ def weights_of_scope(scope: Scope) -> Iterator[Weight]:
             yield _dense(path, tensor.name, "initializer", tensor)
         for sparse in body.sparse_initializer:
             yield _sparse(path, sparse.values.name, "sparse_initializer", sparse)
-    for node in body.node:
-        if node.op_type == "Constant" and node.domain in DEFAULT_DOMAINS:
-            yield from _constant(path, node)
+    for node, attribute in scope.held:
+        if node.op_type == "Constant" and node.domain in DEFAULT_DOMAINS and not attribute.ref_attr_name:
+            yield from _constant(path, node.output[0] if node.output else "", attribute)
 
 
-def _constant(path: str, node: NodeProto) -> Iterator[Weight]:
-    name = node.output[0] if node.output else ""
-    for attribute in node.attribute:
-        kind = attribute.type
-        if attribute.ref_attr_name:
-            continue
-        if attribute.HasField("t"):
-            yield _dense(path, name, "constant", attribute.t)
-        elif attribute.HasField("sparse_tensor"):
-            yield _sparse(path, name, "constant", attribute.sparse_tensor)
-        elif kind in _PLAIN:
-            yield _plain(path, name, kind, attribute)
+def _constant(path: str, name: str, attribute: AttributeProto) -> Iterator[Weight]:
+    if attribute.HasField("t"):
+        yield _dense(path, name, "constant", attribute.t)
+    elif attribute.HasField("sparse_tensor"):
+        yield _sparse(path, name, "constant", attribute.sparse_tensor)
+    elif attribute.type in _PLAIN:
+        yield _plain(path, name, attribute.type, attribute)
 
 
 def _dense(path: str, name: str, source: str, tensor: TensorProto) -> Weight:
@@ -116,6 +114,8 @@ def _byte_count(tensor: TensorProto, data_type: int, count: int) -> int:
 
 def weight_info(model: Model, weight: Weight) -> WeightInfo:
     """The tensor as a report shows it; its storage is "inline" or the external data file's location."""
+    from onnxctl.reports import WeightInfo
+
     payload = None if weight.stored is None else model.payload(weight.stored)
     return WeightInfo(
         scope=weight.scope,
@@ -129,23 +129,18 @@ def weight_info(model: Model, weight: Weight) -> WeightInfo:
     )
 
 
-class ParameterTally:
-    """Adds weights up, by dtype."""
-
-    def __init__(self) -> None:
-        self._by_type: dict[int, list[int]] = {}
-
-    def add(self, weight: Weight) -> None:
-        """Count one stored tensor."""
-        row = self._by_type.setdefault(weight.data_type, [0, 0, 0])
-        row[0] += 1
-        row[1] += weight.element_count
-        row[2] += weight.byte_count
-
-    def rows(self) -> tuple[DtypeParameters, ...]:
-        """What was counted, the dtype with the most bytes first."""
-        rows = [
-            DtypeParameters(dtype=dtype_name(data_type), tensor_count=row[0], element_count=row[1], byte_count=row[2])
-            for data_type, row in self._by_type.items()
-        ]
-        return tuple(sorted(rows, key=lambda row: (-row.byte_count, row.dtype)))
+def count_parameters(weights: Iterable[Weight]) -> tuple[DtypeParameters, ...]:
+    """What the weights add up to by dtype, the dtype with the most bytes first."""
+    by_type: dict[int, list[Weight]] = {}
+    for weight in weights:
+        by_type.setdefault(weight.data_type, []).append(weight)
+    rows = [
+        DtypeParameters(
+            dtype=dtype_name(data_type),
+            tensor_count=len(each),
+            element_count=sum(weight.element_count for weight in each),
+            byte_count=sum(weight.byte_count for weight in each),
+        )
+        for data_type, each in by_type.items()
+    ]
+    return tuple(sorted(rows, key=lambda row: (-row.byte_count, row.dtype)))

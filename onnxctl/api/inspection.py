@@ -115,13 +115,15 @@ def _symbols(path: str) -> list[str]:
 
 
 def _inspect(path: str, config: InspectConfig, news: News) -> ModelSummary:
+    from onnxctl.analysis.scopes import walk_scopes
     from onnxctl.analysis.structure import check_structure
     from onnxctl.analysis.summary import summarize
     from onnxctl.model.loading import model_file, open_model
 
     with model_file(path) as file:
         model = open_model(file)
-        findings = check_structure(model)
+        scopes = list(walk_scopes(model.proto))
+        findings = check_structure(model, scopes)
         dims = dict(config.dims)
         summary = summarize(
             model,
@@ -131,6 +133,7 @@ def _inspect(path: str, config: InspectConfig, news: News) -> ModelSummary:
             whole_text=config.whole_text,
             dims=dims,
             findings=findings,
+            scopes=scopes,
         )
         if config.weights or config.nodes:
             summary = _choose(model, summary, config, news)

@@ -40,7 +40,7 @@ class MemorySource:
         return self._data[offset : offset + length]
 
 
-_WINDOW_BYTES = 1 << 16
+_SMALLEST_WINDOW_BYTES, _LARGEST_WINDOW_BYTES = 1 << 12, 1 << 18
 _NODE_ATTRIBUTE_TAG = 5 << 3 | LENGTH
 _LONGEST_HEADER = 20  # two varints of ten bytes
 
@@ -54,12 +54,13 @@ class FieldReader:
         self._from = 0
 
     def fields(
-        self, start: int, end: int, runs: Mapping[int, re.Pattern[bytes]] = MappingProxyType({})
+        self, start: int, end: int, least: int = 0, runs: Mapping[int, re.Pattern[bytes]] = MappingProxyType({})
     ) -> Iterator[tuple[int, int, int, int, int]]:
         """The fields of the message in [start, end): number, wire type, begin of the tag, begin and end of the value.
 
-        The value of a length-delimited field is its content, that of a group everything up to its end tag. After a
-        field whose tag is in `runs`, whatever more the pattern matches is left out. Raises CorruptModel.
+        The value of a length-delimited field is its content, that of a group everything up to its end tag. Values of
+        fewer than `least` bytes are left out, and after a field whose tag is in `runs` whatever more the pattern
+        matches. Raises CorruptModel.
         """
         at = start
         window, base = self._window, self._from
@@ -68,9 +69,7 @@ class FieldReader:
                 window, base = self._window, self._from
             i = at - base
             if i < 0 or i + _LONGEST_HEADER > len(window):
-                self._window = window = self.source.read(at, max(min(_WINDOW_BYTES, self.source.size - at), 0))
-                self._from = base = at
-                i = 0
+                window, base, i = self._moved_to(at), at, 0
             # A tag, and then a length, of one or two bytes are by far the most frequent: read them without a call.
             try:
                 tag = window[i]
@@ -98,21 +97,31 @@ class FieldReader:
                 raise CorruptModel(f"not a well-formed protobuf: field number {number} at offset {at}")
             if stop > end:
                 raise _past_end(number, at, stop - begin, end, self.source.size)
-            yield number, wire_type, at, begin, stop
+            if stop - begin >= least:
+                yield number, wire_type, at, begin, stop
             if tag in runs:
                 run = runs[tag].match(window, stop - base, end - base) if self._window is window else None
                 stop = base + run.end() if run is not None else stop
             at = stop if wire_type != GROUP else self._after_group(stop)
 
+    def _moved_to(self, at: int) -> bytes:
+        """The window, moved: small after a step over a payload, then twice as large as long as it is read through."""
+        is_near = 0 <= at - self._from <= len(self._window) + _SMALLEST_WINDOW_BYTES
+        size = min(2 * len(self._window), _LARGEST_WINDOW_BYTES) if is_near else _SMALLEST_WINDOW_BYTES
+        size = min(max(size, _SMALLEST_WINDOW_BYTES), max(self.source.size - at, 0))
+        self._window, self._from = self.source.read(at, size), at
+        return self._window
+
     def may_hold_large(self, start: int, end: int, threshold: int) -> bool:
         """Whether the NodeProto in [start, end) may have an attribute of `threshold` bytes; sure only of a False.
 
-        Exporters write a kilobyte of metadata to each node. This looks over such nodes many times faster than `fields`.
+        Exporters write a kilobyte of metadata to each node. This looks over such nodes many times faster than `fields`,
+        and no further than to where so large an attribute could still begin.
         """
         window, i, stop = self._window, start - self._from, end - self._from
         if i < 0 or stop > len(window):
             return True
-        while i < stop - 1:
+        while i <= stop - threshold and i < stop - 1:
             tag, length = window[i], window[i + 1]
             i += 2
             if length > 127:
@@ -123,7 +132,7 @@ class FieldReader:
             if tag & 135 != LENGTH or (tag == _NODE_ATTRIBUTE_TAG and length >= threshold):
                 return True
             i += length
-        return i != stop
+        return i > stop
 
     def _other(self, wire_type: int, number: int, at: int, end: int) -> tuple[int, int]:
         if wire_type == FIXED32:

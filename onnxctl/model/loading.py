@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
+from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, SparseTensorProto, TensorProto
 
 from onnxctl.errors import CorruptModel, InvalidModel, ModelError, OnnxctlError, UnreadableFile, UnsafePath
 from onnxctl.model import sniff, wire
@@ -133,9 +133,17 @@ def open_model(path: str) -> Model:
     own = DataFile("", opened=source)
     payloads = [Payload(own, cut.field, cut.offset, cut.length, cut.location_written) for cut in skeleton.cuts]
     model = Model(proto, path, source, payloads)
-    if b"location" in skeleton.data or skeleton.data.count(_EXTERNAL) > len(skeleton.cuts):
+    if _has_external(model, skeleton):
         _mark_external(model, model_folders(path))
     return model
+
+
+def _has_external(model: Model, skeleton: wire.Skeleton) -> bool:
+    """Whether some tensor may be external data; sure only of a False. Looks where most are before it looks at all."""
+    initializers = model.proto.graph.initializer
+    if any(each.data_location == TensorProto.EXTERNAL and model.payload(each) is None for each in initializers):
+        return True
+    return b"location" in skeleton.data or skeleton.data.count(_EXTERNAL) > len(skeleton.cuts)
 
 
 _EXTERNAL = b"\x70\x01"
@@ -193,13 +201,16 @@ def tensors_of_graph(graph: GraphProto) -> Iterator[TensorProto]:
 def tensors_of_nodes(body: GraphProto | FunctionProto) -> Iterator[TensorProto]:
     """Every TensorProto in the attributes of the nodes, and in the graphs inside them."""
     for node in body.node:
-        yield from tensors_of_node(node)
+        for attribute in node.attribute:
+            if _holds_messages(attribute):
+                yield from tensors_of_attribute(attribute)
 
 
-def tensors_of_node(node: NodeProto) -> Iterator[TensorProto]:
-    """Every TensorProto in the attributes of the node, and in the graphs inside them."""
-    for attribute in node.attribute:
-        yield from tensors_of_attribute(attribute)
+def _holds_messages(attribute: AttributeProto) -> bool:
+    """Whether there is more in it than plain values, as most have: a walk looks at every attribute."""
+    has = attribute.HasField
+    one = has("t") or has("g") or has("sparse_tensor")
+    return one or bool(attribute.tensors or attribute.graphs or attribute.sparse_tensors)
 
 
 def tensors_of_attribute(attribute: AttributeProto) -> Iterator[TensorProto]:

@@ -231,7 +231,7 @@ class Staged:
                     if isinstance(piece, bytes):
                         _write_bytes(descriptor, piece)
                     else:
-                        _copy_payload(descriptor, model.payloads[piece.index])
+                        _copy_payload(descriptor, model.payloads[piece.number])
                 os.ftruncate(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR))
                 os.fchmod(descriptor, self._target.mode)
                 if self._flush:

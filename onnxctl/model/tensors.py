@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -24,8 +24,7 @@ MAXIMUM_RANK = 64
 _CHUNK_BYTES = 1 << 22
 
 
-@dataclass(frozen=True, slots=True)
-class Dtype:
+class Dtype(NamedTuple):
     """An ONNX element type: its field's standard name and how many bits one element takes (0 for strings)."""
 
     number: int
@@ -107,8 +106,7 @@ class Payload:
             yield source.read(self.offset + start, min(size, self.length - start))
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """A TensorProto and, where its values are not in it, the payload that holds them."""
 
     proto: TensorProto
@@ -202,7 +200,9 @@ _DATA_FIELDS = {
     "uint64_data": {TensorProto.UINT32, TensorProto.UINT64},
     "string_data": {TensorProto.STRING},
 }
+_PLAIN_NAMES = ("dims", "data_type", "name", "doc_string", "raw_data")
 _INT32_TYPES = frozenset(DTYPES) - {TensorProto.UNDEFINED} - frozenset().union(*_DATA_FIELDS.values())
+_PLAIN_FIELDS = frozenset(TensorProto.DESCRIPTOR.fields_by_name[name].number for name in _PLAIN_NAMES)
 _FIELD_NAMES = {
     wire.FLOAT_DATA: "float_data",
     wire.INT32_DATA: "int32_data",
@@ -220,6 +220,8 @@ def _allowed(field_name: str) -> Collection[int]:
 def check_tensor(tensor: Tensor) -> None:
     """Raises InvalidModel where shape, element type and the amount of data disagree; reads no payload."""
     proto, payload = tensor.proto, tensor.payload
+    if payload is None and _is_plainly_right(proto):
+        return
     what = f"tensor {tensor.name!r}"
     dtype = tensor.dtype
     if any(dim < 0 for dim in proto.dims):
@@ -248,6 +250,16 @@ def check_tensor(tensor: Tensor) -> None:
             raise InvalidModel(f"{what} has dims = {_short(proto.dims)} but no data")
         return
     _check_amount(tensor, held[0])
+
+
+def _is_plainly_right(proto: TensorProto) -> bool:
+    """Whether it has just as much raw_data as it should and nothing odd: a quick look, enough for nearly all."""
+    known = DTYPES.get(proto.data_type)
+    if known is None or not known.bits or not {field.number for field, _ in proto.ListFields()} <= _PLAIN_FIELDS:
+        return False
+    dims = proto.dims
+    fits = len(proto.raw_data) == raw_byte_count(math.prod(dims), known.bits)
+    return fits and (not dims or min(dims) > 0) and proto.HasField("raw_data")
 
 
 def _check_amount(tensor: Tensor, held: str) -> None:

@@ -15,9 +15,9 @@ import os
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
+from typing import NamedTuple
 
 from onnxctl.errors import CorruptModel, InvalidModel
 from onnxctl.model.fields import (
@@ -70,6 +70,8 @@ CHILDREN: dict[Kind, dict[int, Kind]] = {
 _SINGULAR = {(Kind.MODEL, 7), (Kind.TRAINING, 1), (Kind.TRAINING, 2), (Kind.ATTRIBUTE, 5), (Kind.ATTRIBUTE, 6)}
 _SINGULAR |= {(Kind.ATTRIBUTE, 22), (Kind.SPARSE, 1), (Kind.SPARSE, 2)}
 
+_WITH_SINGULAR = frozenset(kind for kind, _ in _SINGULAR)
+
 FLOAT_DATA, INT32_DATA, INT64_DATA, RAW_DATA, DOUBLE_DATA, UINT64_DATA = 4, 5, 7, 9, 10, 11
 _PAYLOAD_FIELDS = frozenset({FLOAT_DATA, INT32_DATA, INT64_DATA, RAW_DATA, DOUBLE_DATA, UINT64_DATA})
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
@@ -84,8 +86,7 @@ _ATTRIBUTE_RUNS: Mapping[int, re.Pattern[bytes]] = MappingProxyType(
 """AttributeProto's floats and ints are not packed: tree ensembles have millions, each a field of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(NamedTuple):
     """A payload taken out: its TensorProto field, and where its bytes lie in the file.
 
     location_written is True where the tensor said `data_location = DEFAULT` in so many words.
@@ -97,36 +98,32 @@ class Cut:
     location_written: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Skeleton:
+class Skeleton(NamedTuple):
     """A serialized ModelProto without large payloads, and the payloads' places; markers hold indices into `cuts`."""
 
     data: bytes
     cuts: tuple[Cut, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Inline:
-    """`expand` writes the payload number `index` back as TensorProto field `field`."""
+class Inline(NamedTuple):
+    """`expand` writes payload `number` back as TensorProto field `field`."""
 
-    index: int
+    number: int
     field: int
     length: int
     location_written: bool
 
 
-@dataclass(frozen=True, slots=True)
-class External:
+class External(NamedTuple):
     """`expand` writes the payload as external data with these entries."""
 
     entries: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PayloadReference:
-    """Here the bytes of payload number `index` belong."""
+class PayloadReference(NamedTuple):
+    """Here the bytes of payload `number` belong."""
 
-    index: int
+    number: int
     length: int
 
 
@@ -177,10 +174,11 @@ class _Scanner:
         if kind is Kind.TENSOR:
             return self._tensor(start, end)
         children, threshold = CHILDREN[kind], self._threshold
+        least = 0 if kind in _WITH_SINGULAR else threshold
         pieces: list[bytes | Range] = []
         kept, seen = start, set[int]()
         runs = _ATTRIBUTE_RUNS if kind is Kind.ATTRIBUTE else MappingProxyType({})
-        for number, wire_type, at, begin, stop in self._reader.fields(start, end, runs):
+        for number, wire_type, at, begin, stop in self._reader.fields(start, end, least, runs):
             if wire_type != LENGTH or number not in children:
                 continue
             if (kind, number) in _SINGULAR:
@@ -273,7 +271,7 @@ class _Expander:
             entries = (delimited(1, key.encode()) + delimited(2, value.encode()) for key, value in place.entries)
             location = tag(_DATA_LOCATION, VARINT) + b"\1"
             return [*pieces, b"".join(delimited(_EXTERNAL_DATA, entry) for entry in entries) + location]
-        payload = PayloadReference(place.index, place.length)
+        payload = PayloadReference(place.number, place.length)
         pieces += [tag(place.field) + encoded_varint(place.length), payload]
         if place.location_written:
             pieces.append(tag(_DATA_LOCATION, VARINT) + b"\0")

@@ -5,8 +5,7 @@ Strings in the tree are as they came, and may be hostile; every format escapes e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from onnxctl.reports import Finding
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 Style = Literal["plain", "strong", "dim", "accent", "good", "warning", "bad"]
 
 
-@dataclass(frozen=True, slots=True)
-class Styled:
+class Styled(NamedTuple):
     """Text with a meaning that a colour may underline."""
 
     text: str
@@ -25,8 +23,7 @@ class Styled:
 Cell = str | Styled
 
 
-@dataclass(frozen=True, slots=True)
-class Heading:
+class Heading(NamedTuple):
     """The title of what follows; level 1 is the document's own."""
 
     text: str
@@ -34,15 +31,13 @@ class Heading:
     level: int = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """Labels and their values."""
 
     rows: tuple[tuple[str, Cell], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class Column(NamedTuple):
     """A column of a table.
 
     overflow says what happens where the terminal is too narrow: "keep" the width, "cut" the middle out, or "wrap".
@@ -59,8 +54,7 @@ class Column:
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """Rows under columns; text shows the titles only where they tell something the rows don't."""
 
     columns: tuple[Column, ...]
@@ -68,8 +62,7 @@ class Table:
     titled: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Histogram:
+class Histogram(NamedTuple):
     """Counted things, the most frequent first; text draws bars for the first `drawn` and lists the others."""
 
     title: str
@@ -77,8 +70,7 @@ class Histogram:
     drawn: int = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Paragraph:
+class Paragraph(NamedTuple):
     """A sentence or two; `continues` says that it ends the table above, and that its beginning is enough of it."""
 
     text: str
@@ -86,15 +78,13 @@ class Paragraph:
     continues: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(NamedTuple):
     """What is worth telling, each with its severity and hint."""
 
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(NamedTuple):
     """Text of many lines that keeps its line breaks."""
 
     text: str
@@ -103,8 +93,7 @@ class Code:
 Block = Heading | Facts | Table | Histogram | Paragraph | Findings | Code
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """What a report says, top to bottom; `more` tells somebody at a terminal what else could be asked."""
 
     blocks: tuple[Block, ...]

@@ -42,8 +42,8 @@ JSON = Any
 
 _NAMES: Mapping[str, str] = {
     "shared": "Severity Dim Finding TensorSpec OperatorCount ErrorReport",
-    "summary": "FileInfo DtypeParameters FunctionInfo ModelSummary",
-    "details": """Role SortKey InspectConfig NodeInfo WeightStatistics WeightInfo ScopeInfo ValueInfo NodeDetail
+    "summary": "SortKey InspectConfig FileInfo DtypeParameters FunctionInfo ModelSummary",
+    "details": """Role NodeInfo WeightStatistics WeightInfo ScopeInfo ValueInfo NodeDetail
         InspectManyReport""",
     "cost": "Quantity NodeCost OperatorCost UncountedOperator CostReport LiveTensor MemoryReport SweepPoint",
     "optimization": """Level OptimizeConfig Refusal PassOutcome OutputComparison Verification ModelFigures StageTime

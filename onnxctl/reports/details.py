@@ -12,38 +12,6 @@ if TYPE_CHECKING:
 
 Role = Literal["input", "output", "initializer", "node", "outer", "absent"]
 """What a value is to a node: a graph's input or output, an initializer, another node's, of an outer scope, left out."""
-SortKey = Literal["macs", "flops", "bytes", "params", "name", "order"]
-"""What lists can be sorted by; "order" is that of the file."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InspectConfig:
-    """What to tell of a model beyond the summary.
-
-    values reads the weights, for their statistics. node names a node, or one of its outputs, depth how far into its
-    modules the tree goes. dims gives symbols a size, sweep several. operators (domain or None, op_type), match (a
-    regular expression), sort and top choose what the lists hold.
-    """
-
-    nodes: bool = False
-    weights: bool = False
-    values: bool = False
-    text: bool = False
-    whole_text: bool = False
-    cost: bool = False
-    memory: bool = False
-    tree: bool = False
-    depth: int = 3
-    findings: bool = False
-    precision: bool = False
-    compatibility: bool = False
-    node: str | None = None
-    dims: tuple[tuple[str, int], ...] = ()
-    sweep: tuple[tuple[str, tuple[int, ...]], ...] = ()
-    operators: tuple[tuple[str | None, str], ...] = ()
-    match: str | None = None
-    sort: SortKey | None = None
-    top: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

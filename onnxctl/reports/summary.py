@@ -1,4 +1,4 @@
-"""What `onnxctl inspect` says of a model, on the first screen."""
+"""What `onnxctl inspect` is asked for, and what it says of a model on the first screen."""
 
 from __future__ import annotations
 
@@ -11,6 +11,40 @@ if TYPE_CHECKING:
     from onnxctl.reports.details import NodeDetail, NodeInfo, ScopeInfo, WeightInfo
     from onnxctl.reports.precision import PrecisionReport
     from onnxctl.reports.shared import Finding, OperatorCount, TensorSpec
+
+
+SortKey = Literal["macs", "flops", "bytes", "params", "name", "order"]
+"""What lists can be sorted by; "order" is that of the file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectConfig:
+    """What to tell of a model beyond the summary.
+
+    values reads the weights, for their statistics. node names a node, or one of its outputs, depth how far into its
+    modules the tree goes. dims gives symbols a size, sweep several. operators (domain or None, op_type), match (a
+    regular expression), sort and top choose what the lists hold.
+    """
+
+    nodes: bool = False
+    weights: bool = False
+    values: bool = False
+    text: bool = False
+    whole_text: bool = False
+    cost: bool = False
+    memory: bool = False
+    tree: bool = False
+    depth: int = 3
+    findings: bool = False
+    precision: bool = False
+    compatibility: bool = False
+    node: str | None = None
+    dims: tuple[tuple[str, int], ...] = ()
+    sweep: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    operators: tuple[tuple[str | None, str], ...] = ()
+    match: str | None = None
+    sort: SortKey | None = None
+    top: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

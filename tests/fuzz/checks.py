@@ -41,7 +41,7 @@ def check_scanner(data: bytes, threshold: int = 16) -> None:
     parts = []
     for piece in wire.expand(skeleton.data, places.__getitem__):
         if isinstance(piece, wire.PayloadReference):
-            cut = skeleton.cuts[piece.index]
+            cut = skeleton.cuts[piece.number]
             parts.append(data[cut.offset : cut.offset + cut.length])
         else:
             parts.append(piece)

@@ -43,7 +43,7 @@ def rebuild(data: bytes, threshold: int) -> bytes:
     parts = []
     for piece in wire.expand(skeleton.data, place):
         if isinstance(piece, wire.PayloadReference):
-            cut = skeleton.cuts[piece.index]
+            cut = skeleton.cuts[piece.number]
             parts.append(data[cut.offset : cut.offset + cut.length])
         else:
             parts.append(piece)

@@ -11,7 +11,7 @@ from onnxctl.analysis.cost.walk import Row, count_nodes
 from onnxctl.analysis.precision.half import look_at_half
 from onnxctl.analysis.precision.mixed import cast_chains, find_islands, half_type
 from onnxctl.analysis.precision.quantization import Arithmetic, arithmetic_of, quantized_weights
-from onnxctl.analysis.weights import ParameterTally, weights_of
+from onnxctl.analysis.weights import count_parameters, weights_of
 from onnxctl.model.dimensions import evaluate, symbols
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.nodes import is_standard
@@ -63,10 +63,7 @@ class _Stored:
     """The stored weights by type, and how much of them is quantized."""
 
     def __init__(self, graphs: ModelGraphs) -> None:
-        tally = ParameterTally()
         weights = [each for each in weights_of(graphs.model) if each.data_type != TensorProto.STRING]
-        for weight in weights:
-            tally.add(weight)
         elements = sum(weight.element_count for weight in weights)
         stored_bytes = sum(weight.byte_count for weight in weights)
         self.bits_per_weight = 8 * stored_bytes / elements if elements else None
@@ -78,7 +75,7 @@ class _Stored:
                 element_share=_share(row.element_count, elements),
                 byte_share=_share(row.byte_count, stored_bytes),
             )
-            for row in tally.rows()
+            for row in count_parameters(weights)
         )
         names = quantized_weights(graphs)
         quantized = [weight for weight in weights if (weight.scope, weight.name) in names]
