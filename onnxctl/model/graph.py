@@ -7,7 +7,7 @@ they use. Removed nodes and initializers leave the message, and nodes reach topo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import onnx
@@ -18,7 +18,7 @@ from onnxctl.model.loading import Model
 from onnxctl.model.nodes import DEFAULT_DOMAINS, constant_tensor, own_label
 from onnxctl.model.ordering import topological_order
 from onnxctl.model.tensors import Array, Tensor
-from onnxctl.model.types import dimension, has_shape, sharper
+from onnxctl.model.types import ScopeTypes, Shape
 
 
 class Graph:
@@ -45,6 +45,7 @@ class Graph:
         self.path = path
         self.inferred: dict[str, TypeProto] = {}
         self._nodes: dict[int, NodeProto] = {}
+        self._by_operator: dict[str, dict[int, NodeProto]] = {}
         self._producers: dict[str, NodeProto] = {}
         self._consumers: dict[str, dict[int, NodeProto]] = {}
         self._reads: dict[int, tuple[str, ...]] = {}
@@ -56,7 +57,7 @@ class Graph:
         self._is_function = isinstance(proto, FunctionProto)
         self._initializers: dict[str, TensorProto] = {}
         self._removed_initializers = False
-        self._stated: dict[str, TypeProto] | None = None
+        self._types = ScopeTypes(proto)
         self._taken: set[str] = set() if taken is None else taken
         self._name_counts: dict[str, int] = {}
         self.look_count, self.last_look = 0, ""
@@ -90,6 +91,15 @@ class Graph:
         if self._unsorted:
             self._sort()
         return list(self._nodes.values())
+
+    def nodes_of(self, op_types: Collection[str]) -> list[NodeProto]:
+        """The live nodes of these operators, of whatever domain, in topological order."""
+        self._refresh_holders()
+        if self._unsorted:
+            self._sort()
+        found = [node for op_type in op_types for node in self._by_operator.get(op_type, {}).values()]
+        found.sort(key=lambda node: self._positions[id(node)])
+        return found
 
     @property
     def initializers(self) -> Mapping[str, TensorProto]:
@@ -183,21 +193,20 @@ class Graph:
         scope = self.scope_of(name)
         if scope is None:
             return None
-        stated = scope._stated_types().get(name)
         tensor = scope._initializers.get(name)
         if tensor is not None:
             return onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
-        inferred = scope.inferred.get(name)
-        if stated is None or (inferred is not None and not has_shape(stated)):
-            return inferred
-        return sharper(stated, inferred)
+        return scope._types.find(name, scope.inferred.get(name)).kind
 
-    def shape_of(self, name: str) -> tuple[int | str | None, ...] | None:
+    def shape_of(self, name: str) -> Shape | None:
         """The tensor's shape: sizes, symbols, None where unknown; None where even the rank is unknown."""
-        kind = self.type_of(name)
-        if kind is None or not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
+        scope = self.scope_of(name)
+        if scope is None:
             return None
-        return tuple(dimension(dim) for dim in kind.tensor_type.shape.dim)
+        tensor = scope._initializers.get(name)
+        if tensor is not None:
+            return tuple(dim if dim >= 0 else None for dim in tensor.dims)
+        return scope._types.find(name, scope.inferred.get(name)).shape
 
     def static_shape(self, name: str) -> tuple[int, ...] | None:
         """The shape where every dimension is a known size."""
@@ -208,6 +217,10 @@ class Graph:
 
     def element_type(self, name: str) -> int | None:
         """The tensor's TensorProto.DataType number, None where it is unknown or the value is no tensor."""
+        scope = self.scope_of(name)
+        tensor = None if scope is None else scope._initializers.get(name)
+        if tensor is not None:
+            return tensor.data_type or None
         kind = self.type_of(name)
         if kind is None or not kind.HasField("tensor_type"):
             return None
@@ -231,8 +244,8 @@ class Graph:
     def walk(self) -> Iterator[Graph]:
         """This scope and every scope inside it, outer before inner."""
         yield self
-        for node in list(self._nodes.values()):
-            for inner in self._subgraphs.get(id(node), ()):
+        for key in [key for key in self._nodes if key in self._subgraphs] if self._subgraphs else ():
+            for inner in self._subgraphs.get(key, ()):
                 yield from inner.walk()
 
     def node_label(self, node: NodeProto) -> str:
@@ -300,8 +313,14 @@ class Graph:
         for output in node.output:
             if self._producers.get(output) is node:
                 del self._producers[output]
-        del self._nodes[id(node)], self._positions[id(node)]
+        del self._nodes[id(node)], self._positions[id(node)], self._by_operator[node.op_type][id(node)]
         self._outer_reads_changed()
+
+    def set_operator(self, node: NodeProto, op_type: str) -> None:
+        """Let the node be another operator of its domain, with the inputs, outputs and attributes it has."""
+        del self._by_operator[node.op_type][id(node)]
+        node.op_type = op_type
+        self._by_operator.setdefault(op_type, {})[id(node)] = node
 
     def set_input(self, node: NodeProto, index: int, name: str) -> None:
         """Let the node read another value as its input number `index`; "" leaves an optional input out."""
@@ -373,14 +392,15 @@ class Graph:
             self.proto.initializer.sort(key=lambda tensor: id(tensor) not in live)
             del self.proto.initializer[len(live) :]
             self._removed_initializers = False
-        for node in self._nodes.values():
-            for inner in self._subgraphs.get(id(node), ()):
+        for inner_scopes in self._subgraphs.values():
+            for inner in inner_scopes:
                 inner.commit()
 
     # ------------------------------------------------------------ the index
 
     def _attach(self, node: NodeProto) -> None:
         self._nodes[id(node)] = node
+        self._by_operator.setdefault(node.op_type, {})[id(node)] = node
         self._taken.add(node.name)
         self._taken.update(node.output)
         for output in node.output:
@@ -458,15 +478,6 @@ class Graph:
                 self._detach_reads(node)
                 self._attach_reads(node)
                 self._expect_order(node)
-
-    def _stated_types(self) -> dict[str, TypeProto]:
-        if self._stated is None:
-            proto = self.proto
-            values = list(proto.value_info)
-            if isinstance(proto, GraphProto):
-                values += [*proto.output, *proto.input]
-            self._stated = {value.name: value.type for value in values if value.HasField("type")}
-        return self._stated
 
     def _expect_order(self, node: NodeProto) -> None:
         """Sort before the next walk if the node now reads what is made after it."""

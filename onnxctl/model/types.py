@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from onnx import TensorShapeProto, TypeProto
+from dataclasses import dataclass
+
+from onnx import FunctionProto, GraphProto, TensorShapeProto, TypeProto
+
+Shape = tuple[int | str | None, ...]
+"""Sizes, symbols, None where unknown."""
 
 
 def dimension(dim: TensorShapeProto.Dimension) -> int | str | None:
@@ -63,3 +68,44 @@ def sharper(stated: TypeProto, inferred: TypeProto | None) -> TypeProto:
         if is_better:
             dim.CopyFrom(known)
     return merged
+
+
+@dataclass(frozen=True, slots=True)
+class KnownType:
+    """A type and its tensor shape, None where there is no type, or the type tells no shape."""
+
+    inferred: TypeProto | None
+    kind: TypeProto | None
+    shape: Shape | None
+
+
+class ScopeTypes:
+    """The types of a scope's values: what the scope states, with what inference knows. Worked out once for each."""
+
+    def __init__(self, proto: GraphProto | FunctionProto) -> None:
+        self._proto = proto
+        self._stated: dict[str, TypeProto] | None = None
+        self._known: dict[str, KnownType] = {}
+
+    def find(self, name: str, inferred: TypeProto | None) -> KnownType:
+        """What is known of the value of this name, for which inference found this."""
+        known = self._known.get(name)
+        if known is None or known.inferred is not inferred:
+            known = self._known[name] = self._work_out(name, inferred)
+        return known
+
+    def _work_out(self, name: str, inferred: TypeProto | None) -> KnownType:
+        if self._stated is None:
+            values = list(self._proto.value_info)
+            if isinstance(self._proto, GraphProto):
+                values += [*self._proto.output, *self._proto.input]
+            self._stated = {value.name: value.type for value in values if value.HasField("type")}
+        stated = self._stated.get(name)
+        if stated is None or (inferred is not None and not has_shape(stated)):
+            kind = inferred
+        else:
+            kind = sharper(stated, inferred)
+        shape = None
+        if kind is not None and kind.HasField("tensor_type") and kind.tensor_type.HasField("shape"):
+            shape = tuple(dimension(dim) for dim in kind.tensor_type.shape.dim)
+        return KnownType(inferred, kind, shape)

@@ -173,9 +173,8 @@ def standard_nodes(graph: Graph, *op_types: str) -> Iterator[NodeProto]:
 
     Left out are nodes in function bodies whose attributes come from the caller: nothing is known about them.
     """
-    wanted = frozenset(op_types)
-    for node in graph.nodes:
-        if node.op_type in wanted and graph.contains(node) and is_standard(node, node.op_type):
+    for node in graph.nodes_of(op_types):
+        if graph.contains(node) and is_standard(node, *op_types):
             if in_function(graph) and any(each.ref_attr_name for each in node.attribute):
                 continue
             if not graph.may_look(node):

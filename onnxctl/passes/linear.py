@@ -109,7 +109,7 @@ def take_in(
         if problem:
             return problem
         if node.op_type == "MatMul":
-            node.op_type = "Gemm"
+            graph.set_operator(node, "Gemm")
     if new_weight is not None:
         put_weight(graph, node.input[1], new_weight)
     return ""
