@@ -79,7 +79,7 @@ def judge(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
     for check_type in (False, True):  # with check_type it ends at the first wrong type, without it tells all shapes
         try:
             onnx.shape_inference.infer_shapes(bytes(blobs[1]), check_type=check_type, strict_mode=True, data_prop=True)
-        except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
+        except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, ValueError, RuntimeError) as error:
             inference.append(str(error))
     return {"checker": checker, "inference": inference}, ()
 
@@ -90,8 +90,8 @@ _SAID = re.compile(
     r"\(op_type:(?P<op_type>\w*)(?:, node name: (?P<name>[^\n]*?))?\): (?P<message>(?!\[\w+\] Inference)[^\n]+)"
 )
 _KIND = re.compile(r"^\[(?P<kind>\w+)\] ")
-_CONSEQUENCE = "expected to have type but instead is null"
-"""Said of every node behind one that has no type."""
+_UNTRUE = ("expected to have type but instead is null", "has unsupported type: sparse_tensor")
+"""Said of nodes behind one that has no type, and of those that read a sparse initializer, which counts as dense."""
 
 
 def _type_problems(texts: Sequence[str]) -> Iterator[Problem]:
@@ -101,12 +101,16 @@ def _type_problems(texts: Sequence[str]) -> Iterator[Problem]:
             where = found["name"] or found["op_type"]
             kind = _KIND.match(found["message"])
             message = _KIND.sub("", found["message"]).strip()
-            if (where, message) in seen or _CONSEQUENCE in message:
+            if (where, message) in seen or _is_untrue(message):
                 continue
             seen.add((where, message))
             code = "type-error" if kind is None or kind["kind"] == "TypeInferenceError" else "shape-error"
             if "existing shape differ" in message:
                 code = "stated-shape"
             yield Problem(code, message, where, subject=f"node {where!r} ({found['op_type']})")
-    if not seen and texts and not any(_CONSEQUENCE in text for text in texts):
+    if not seen and texts and not any(map(_is_untrue, texts)):
         yield Problem("type-error", " ".join(texts[0].split())[:_LONGEST])
+
+
+def _is_untrue(text: str) -> bool:
+    return any(each in text for each in _UNTRUE)

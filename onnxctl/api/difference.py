@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +12,7 @@ from onnxctl.api.progress import News, silent
 if TYPE_CHECKING:
     from onnxctl.analysis.difference.comparison import Difference
     from onnxctl.model.graph import ModelGraphs
+    from onnxctl.model.loading import Model
     from onnxctl.reports import DiffReport, OutputsComparison
 
 
@@ -34,24 +36,23 @@ def diff(
 
     quick lets weights count as equal whose samples are. run compares outputs on the same generated inputs, with dims,
     seed, runs, inputs, tolerance, timeout_s and memory_bytes as for verification; without it nothing is executed. full
-    lets people be shown everything. Raises ModelError for a file that is no valid model.
+    lets people be shown everything. As in git, /dev/null stands for no model, and all of the other is added or removed.
+    Raises ModelError for a file that is no valid model.
     """
     from onnxctl.analysis.difference.comparison import compare_models
-    from onnxctl.analysis.structure import check_structure
     from onnxctl.errors import UsageError
     from onnxctl.model.graph import ModelGraphs
-    from onnxctl.model.loading import STANDARD_INPUT, model_file, open_model
+    from onnxctl.model.loading import STANDARD_INPUT, model_file
 
     started = time.perf_counter_ns()
     news = progress or silent
     if before == after == STANDARD_INPUT:
         raise UsageError("both models can't come from standard input", hint="name a file for one of them")
+    if run and os.devnull in (before, after):
+        raise UsageError(f"{os.devnull} is no model that could be run", hint="leave out --run")
     with model_file(before) as before_file, model_file(after) as after_file:
         news("reading both models")
-        models = open_model(before_file), open_model(after_file)
-        for model in models:
-            check_structure(model)
-        a, b = map(ModelGraphs, models)
+        a, b = (ModelGraphs(_open_sound_model(path)) for path in (before_file, after_file))
         news("comparing")
         difference = compare_models(a, b, quick=quick)
         outputs = None
@@ -59,6 +60,17 @@ def diff(
             news("running both models")
             outputs = _outputs(a, b, dims or {}, seed, runs, inputs, tolerance, timeout_s, memory_bytes)
     return _report(before, after, difference, outputs, full, time.perf_counter_ns() - started)
+
+
+def _open_sound_model(path: str) -> Model:
+    from onnxctl.analysis.structure import check_structure
+    from onnxctl.model.loading import no_model, open_model
+
+    if path == os.devnull:
+        return no_model()
+    model = open_model(path)
+    check_structure(model)
+    return model
 
 
 def _outputs(

@@ -146,6 +146,11 @@ def _has_external(model: Model, skeleton: wire.Skeleton) -> bool:
     return b"location" in skeleton.data or skeleton.data.count(_EXTERNAL) > len(skeleton.cuts)
 
 
+def no_model() -> Model:
+    """A model with nothing in it, which stands for a file that does not exist."""
+    return Model(ModelProto(), os.devnull, FileSource(os.open(os.devnull, os.O_RDONLY), os.devnull), [])
+
+
 _EXTERNAL = b"\x70\x01"
 """data_location = EXTERNAL on the wire; every payload taken out has it once."""
 

@@ -102,6 +102,21 @@ def test_native_crashes_are_one_line(tmp_path: Path) -> None:
     assert "crashed" in report.files[0].problems[-1].message
 
 
+def test_a_function_that_calls_itself_is_a_problem_and_no_bug(tmp_path: Path) -> None:
+    text = """<ir_version: 10, opset_import: ["": 20, "f": 1]> g (float[2] x) => (float[2] y) { y = f.again (x) }
+    <domain: "f", opset_import: ["": 20, "f": 1]> again (x) => (y) { y = f.again (x) }"""
+    done = command("check", saved(tmp_path, text), "--no-load")
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_sparse_initializer_stands_for_a_dense_tensor(tmp_path: Path) -> None:
+    model = parser.parse_model(f"{HEAD} g (float[4] x) => (float[4] y) {{ y = Add (x, w) }}")
+    sparse = model.graph.sparse_initializer.add(dims=[4])
+    sparse.values.CopyFrom(helper.make_tensor("w", TensorProto.FLOAT, [1], [2.0]))
+    sparse.indices.CopyFrom(helper.make_tensor("w_indices", TensorProto.INT64, [1], [3]))
+    assert onnxctl.check(saved(tmp_path, model)).passed
+
+
 def test_one_file_that_is_no_model_is_exit_3_and_among_several_a_row(tmp_path: Path) -> None:
     page = tmp_path / "page.onnx"
     page.write_text("<!DOCTYPE html><html></html>")

@@ -176,3 +176,17 @@ def test_git_shows_models_as_text_and_their_differences(tmp_path: Path) -> None:
     tool_text = git("difftool", "--no-prompt", "--tool", "onnxctl", "--", "model.onnx")
     assert "Weights  1 changed" in tool_text.stdout, tool_text
     assert "removed  Div" in tool_text.stdout
+    git("rm", "-q", "-f", "model.onnx")
+    shutil.copy(SAMPLES / "digits_mlp.onnx", tmp_path / "added.onnx")
+    git("add", "added.onnx")
+    tool_text = git("difftool", "--no-prompt", "--tool", "onnxctl", "HEAD")
+    assert tool_text.stderr == ""
+    assert "Nodes  10 added" in tool_text.stdout and "Nodes  11 removed" in tool_text.stdout
+
+
+def test_dev_null_is_no_model() -> None:
+    report = onnxctl.diff(os.devnull, str(CNN))
+    assert {each.status for each in report.nodes} == {each.status for each in report.weights} == {"added"}
+    assert report.counts.nodes_before == 0
+    assert command("diff", os.devnull, os.devnull).returncode == 0
+    assert command("diff", os.fspath(CNN), os.devnull, "--run").returncode == 2
