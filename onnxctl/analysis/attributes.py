@@ -7,8 +7,8 @@ from typing import Any
 
 from onnx import AttributeProto, TensorProto
 
-from onnxctl.analysis.scopes import as_text
 from onnxctl.analysis.types import type_in_words
+from onnxctl.model.names import as_text
 from onnxctl.model.tensors import dtype_name
 
 VALUE_FIELDS: dict[AttributeProto.AttributeType, str] = {

@@ -19,9 +19,9 @@ from onnxctl.analysis.ir_versions import lowest_ir_version
 from onnxctl.analysis.operator_table import ONNX_DOMAINS, read_table
 from onnxctl.analysis.operators import RUNTIME_DOMAINS, OperatorRules
 from onnxctl.analysis.runtime_versions import imported_opsets, oldest_release, release_of
-from onnxctl.analysis.scopes import as_text
 from onnxctl.analysis.text.syntax import primitive
 from onnxctl.model.graph import Graph, ModelGraphs
+from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS, is_standard
 from onnxctl.model.propagation import Propagation, ScopeFacts
 from onnxctl.reports import (

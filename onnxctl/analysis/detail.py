@@ -10,10 +10,10 @@ from onnx import NodeProto, StringStringEntryProto
 from onnxctl.analysis.attributes import SHOWN_ITEMS, attribute_in_words
 from onnxctl.analysis.cost.counting import node_cost
 from onnxctl.analysis.cost.walk import count_node
-from onnxctl.analysis.scopes import as_text, node_label
 from onnxctl.analysis.types import type_in_words
 from onnxctl.errors import ModelError, UsageError
 from onnxctl.model.graph import Graph, ModelGraphs
+from onnxctl.model.names import as_text, node_label
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.propagation import Fact, Propagation, ScopeFacts
 from onnxctl.model.tensors import dtype_name
@@ -64,6 +64,11 @@ def _find(graphs: ModelGraphs, name: str) -> tuple[Graph, NodeProto]:
         paths = (repr(node_label(as_text(graph.path), node)) for graph, node in named)
         hint = f"say which: {', '.join(islice(paths, _SUGGESTIONS))}"
         raise UsageError(f"{len(named)} nodes are called {name!r}", hint=hint)
+    if name and (alike := [place for place in places if as_text(place[1].op_type).casefold() == name.casefold()]):
+        labels = (repr(node_label(as_text(graph.path), node)) for graph, node in alike)
+        more = f" and {len(alike) - _SUGGESTIONS} more" if len(alike) > _SUGGESTIONS else ""
+        hint = f"nodes with this operator: {', '.join(islice(labels, _SUGGESTIONS))}{more}"
+        raise UsageError(f"the model has no node or value {name!r}", hint=hint)
     known = [known for _, node in places for known in (as_text(node.name), *map(as_text, node.output)) if known]
     close = difflib.get_close_matches(name, known, _SUGGESTIONS) or [each for each in known if name in each]
     close = [repr(each) for each in dict.fromkeys(close)][:_SUGGESTIONS]

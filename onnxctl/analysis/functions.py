@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from onnx import FunctionProto, ModelProto
 
 from onnxctl.analysis.problems import Problem, Refuse, raise_problem
-from onnxctl.analysis.scopes import as_text
 from onnxctl.analysis.wiring import FunctionKey
 from onnxctl.errors import InvalidModel, ResourceLimit
+from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 
 MAXIMUM_CALL_DEPTH = 500

@@ -26,9 +26,9 @@ from dataclasses import dataclass, field
 
 from onnx import NodeProto, TensorProto
 
-from onnxctl.analysis.scopes import as_text, node_label
 from onnxctl.model.dimensions import Dimension, symbols
 from onnxctl.model.graph import Graph
+from onnxctl.model.names import as_text, node_label
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.propagation import Fact, Propagation, ScopeFacts, Shape
 from onnxctl.model.tensors import DTYPES

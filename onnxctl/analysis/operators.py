@@ -17,7 +17,7 @@ from onnxctl.analysis.operator_table import (
     rule_of_schema,
 )
 from onnxctl.analysis.problems import Trouble
-from onnxctl.analysis.scopes import as_text
+from onnxctl.model.names import as_text
 
 NEWEST_OPSETS = {"": onnx.defs.onnx_opset_version(), "ai.onnx.ml": onnx.defs.onnx_ml_opset_version()}
 """The newest operator set the installed onnx knows, by domain."""

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
 
+from onnxctl.model.names import as_text
+
 GRAPH, GRAPHS = AttributeProto.GRAPH, AttributeProto.GRAPHS
 
 
@@ -73,16 +75,3 @@ def function_path(function: FunctionProto) -> str:
     """How reports name the scope of a function body."""
     parts = ["function", function.domain, function.name] + ([function.overload] if function.overload else [])
     return ":".join(map(as_text, parts))
-
-
-def node_label(path: str, node: NodeProto) -> str:
-    """How reports name a node: its name, or its operator and first output, with the scope before it."""
-    own = as_text(node.name)
-    if not own:
-        own = f"{as_text(node.op_type)}({as_text(next((name for name in node.output if name), ''))})"
-    return f"{path}/{own}" if path else own
-
-
-def as_text(value: str | bytes) -> str:
-    """A string field as str: protobuf gives bytes where it is not UTF-8; those become lone surrogates, reversibly."""
-    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")

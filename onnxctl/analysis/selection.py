@@ -63,26 +63,14 @@ class Selection:
     def cost(self, cost: CostReport) -> tuple[tuple[OperatorCost, ...], tuple[NodeCost, ...] | None]:
         """The rows of operators and of nodes chosen; totals stay those of the whole model."""
         operators = [each for each in cost.operators if self._is_wanted(each.domain, each.op_type)]
-        keys: _Keys[OperatorCost] = {
-            "macs": lambda each: size_order(each.macs),
-            "flops": lambda each: size_order(each.flops),
-            "bytes": lambda each: size_order(each.read_bytes) + size_order(each.written_bytes),
-            "params": lambda each: each.parameter_count,
-            "name": lambda each: each.op_type,
-        }
+        by_name: _Keys[OperatorCost] = {"name": lambda each: each.op_type}
         nodes = None if cost.nodes is None else self._costs(cost.nodes)
-        return self._sorted(operators, keys), nodes
+        return self._sorted(operators, {**_COST_KEYS, **by_name}), nodes
 
     def _costs(self, nodes: Sequence[NodeCost]) -> tuple[NodeCost, ...]:
         chosen = [each for each in nodes if self._is_wanted(each.domain, each.op_type) and self._fits(each.name)]
-        keys: _Keys[NodeCost] = {
-            "macs": lambda each: size_order(each.macs),
-            "flops": lambda each: size_order(each.flops),
-            "bytes": lambda each: size_order(each.read_bytes) + size_order(each.written_bytes),
-            "params": lambda each: each.parameter_count,
-            "name": lambda each: each.name,
-        }
-        return self._sorted(chosen, keys)
+        by_name: _Keys[NodeCost] = {"name": lambda each: each.name}
+        return self._sorted(chosen, {**_COST_KEYS, **by_name})
 
     def weights(self, weights: Sequence[WeightInfo]) -> tuple[WeightInfo, ...]:
         """The stored tensors chosen by name."""
@@ -118,3 +106,12 @@ def size_order(amount: Quantity | None) -> int:
 
 def _is_operator(operator: tuple[str, str], domain: str | None, op_type: str) -> bool:
     return operator[1] == op_type and domain in (None, operator[0])
+
+
+_COST_KEYS: _Keys[OperatorCost | NodeCost] = {
+    "macs": lambda each: size_order(each.macs),
+    "flops": lambda each: size_order(each.flops),
+    "bytes": lambda each: size_order(each.read_bytes) + size_order(each.written_bytes),
+    "params": lambda each: each.parameter_count,
+}
+"""What rows with costs can be sorted by, whether they stand for an operator or a node."""

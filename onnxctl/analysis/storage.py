@@ -13,10 +13,11 @@ import numpy as np
 from onnx import AttributeProto, GraphProto, SparseTensorProto, TensorProto
 
 from onnxctl.analysis.problems import Problem, Refuse, raise_problem
-from onnxctl.analysis.scopes import Scope, as_text
+from onnxctl.analysis.scopes import Scope
 from onnxctl.errors import InvalidModel, ModelError, UnreadableFile, UnsafePath
 from onnxctl.model.files import DataFile
 from onnxctl.model.loading import Model, tensors_of_graph
+from onnxctl.model.names import as_text
 from onnxctl.model.tensors import Payload
 from onnxctl.reports import Finding
 

@@ -17,13 +17,14 @@ from onnxctl.analysis.functions import callees_first, expanded_node_counts, func
 from onnxctl.analysis.operator_table import read_table
 from onnxctl.analysis.operators import NEWEST_OPSETS, OperatorRules
 from onnxctl.analysis.problems import Problem, Refuse, raise_problem
-from onnxctl.analysis.scopes import Scope, as_text, function_path, walk_scopes
+from onnxctl.analysis.scopes import Scope, function_path, walk_scopes
 from onnxctl.analysis.storage import check_storage, require_storage
 from onnxctl.analysis.types import dimensions, element_types
 from onnxctl.analysis.wiring import FunctionKey, Wiring
 from onnxctl.errors import InvalidModel, ResourceLimit, UnsupportedModel
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model
+from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.tensors import DTYPES
 from onnxctl.reports import Finding

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from onnx import GraphProto, ModelProto
 
 from onnxctl.analysis.attributes import attribute_in_words
-from onnxctl.analysis.scopes import Scope, as_text, walk_scopes
+from onnxctl.analysis.scopes import Scope, walk_scopes
 from onnxctl.analysis.types import refuse_unknown_symbols, tensor_spec
 from onnxctl.analysis.weights import count_parameters, weight_info, weights_of_scope
 from onnxctl.errors import ModelError, UnsafePath
 from onnxctl.model.loading import Model
+from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.reports import FileInfo, Finding, FunctionInfo, ModelSummary, OperatorCount, TensorSpec
 

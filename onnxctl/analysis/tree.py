@@ -15,10 +15,11 @@ from onnx import FunctionProto, NodeProto
 
 from onnxctl.analysis.cost.counting import quantity
 from onnxctl.analysis.cost.walk import Row, count_nodes
-from onnxctl.analysis.scopes import as_text, scope_of
+from onnxctl.analysis.scopes import scope_of
 from onnxctl.analysis.weights import weights_of_scope
 from onnxctl.model.dimensions import Dimension
 from onnxctl.model.graph import Graph, ModelGraphs
+from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.propagation import Propagation
 from onnxctl.reports import OperatorCount, Quantity, ScopeInfo

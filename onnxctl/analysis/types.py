@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from onnx import GraphProto, TensorShapeProto, TypeProto, ValueInfoProto
 
-from onnxctl.analysis.scopes import as_text
 from onnxctl.errors import UsageError
+from onnxctl.model.names import as_text
 from onnxctl.model.tensors import dtype_name
 from onnxctl.model.types import innermost_tensor
 from onnxctl.reports import Dim, TensorSpec

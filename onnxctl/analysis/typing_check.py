@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from onnxctl.analysis.problems import Problem
-from onnxctl.analysis.scopes import as_text
 from onnxctl.model.graph import ModelGraphs
+from onnxctl.model.names import as_text
 from onnxctl.model.propagation import propagate
 
 _TOLD = "contradiction: "

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from onnx import AttributeProto, GraphProto, SparseTensorProto, TensorProto
 
 from onnxctl.analysis.attributes import VALUE_FIELDS
-from onnxctl.analysis.scopes import Scope, as_text, walk_scopes
+from onnxctl.analysis.scopes import Scope, walk_scopes
 from onnxctl.model.loading import Model
+from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.tensors import DTYPES, dtype_name, raw_byte_count
 from onnxctl.reports import DtypeParameters

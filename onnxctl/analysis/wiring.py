@@ -16,7 +16,8 @@ from onnx import FunctionProto, GraphProto, NodeProto, ValueInfoProto
 from onnxctl.analysis.operator_table import ONNX_DOMAINS, OperatorRule
 from onnxctl.analysis.operators import RUNTIME_DOMAINS, OperatorRules
 from onnxctl.analysis.problems import Problem, Refuse, Trouble, raise_problem
-from onnxctl.analysis.scopes import GRAPH, GRAPHS, as_text, attribute_graphs, node_label
+from onnxctl.analysis.scopes import GRAPH, GRAPHS, attribute_graphs
+from onnxctl.model.names import as_text, node_label
 from onnxctl.model.tensors import dtype_name
 from onnxctl.reports import Finding, Severity
 

@@ -17,9 +17,10 @@ from typing import Literal
 
 from onnx import GraphProto, ModelProto, TensorProto
 
-from onnxctl.analysis.scopes import Scope, node_label, walk_scopes
+from onnxctl.analysis.scopes import Scope, walk_scopes
 from onnxctl.api.workshop import Plan, Rewritten, Workshop
 from onnxctl.errors import MachineError, ModelError
+from onnxctl.model.names import node_label
 from onnxctl.model.saving import Staged, Target
 from onnxctl.passes.manager import Limit
 from onnxctl.passes.simplify_with_onnxsim import NAME as ONNXSIM

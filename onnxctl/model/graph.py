@@ -15,7 +15,8 @@ from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TensorPro
 
 from onnxctl.errors import InvalidModel
 from onnxctl.model.loading import Model
-from onnxctl.model.nodes import DEFAULT_DOMAINS, constant_tensor, own_label
+from onnxctl.model.names import node_label
+from onnxctl.model.nodes import DEFAULT_DOMAINS, constant_tensor
 from onnxctl.model.ordering import topological_order
 from onnxctl.model.tensors import Array, Tensor
 from onnxctl.model.types import ScopeTypes, Shape
@@ -250,8 +251,7 @@ class Graph:
 
     def node_label(self, node: NodeProto) -> str:
         """How reports name the node: its name, or its operator and first output, with the scope before it."""
-        own = own_label(node)
-        return f"{self.path}/{own}" if self.path else own
+        return node_label(self.path, node)
 
     def allow_looks(self, count: int | None) -> None:
         """Let `may_look` allow so many nodes from now on, or all (None)."""

@@ -16,6 +16,7 @@ from onnxctl.errors import CorruptModel, InvalidModel, ModelError, OnnxctlError,
 from onnxctl.model import sniff, wire
 from onnxctl.model.fields import MAXIMUM_NESTING, MemorySource
 from onnxctl.model.files import DataFile, FileSource, check_location, model_folders, open_regular, source_of
+from onnxctl.model.names import as_text
 from onnxctl.model.tensors import DTYPES, NATIVE_DTYPES, Array, Payload, Tensor, raw_byte_count
 
 STANDARD_INPUT = "-"
@@ -253,7 +254,7 @@ def _mark_external(model: Model, folders: tuple[str, str]) -> None:
 
 
 def _external_payload(proto: TensorProto, files: dict[str, DataFile], folders: tuple[str, str]) -> Payload:
-    entries = [(_text(entry.key), _text(entry.value)) for entry in proto.external_data]
+    entries = [(as_text(entry.key), as_text(entry.value)) for entry in proto.external_data]
     locations = [value for key, value in entries if key == "location"]
     location = locations[0] if locations else ""
     file = files.setdefault(location, DataFile(location or "(none)", folders))
@@ -287,11 +288,6 @@ def _external_payload(proto: TensorProto, files: dict[str, DataFile], folders: t
 
 
 _EXTERNAL_DATA_KEYS = frozenset({"location", "offset", "length", "checksum", "basepath"})
-
-
-def _text(value: str | bytes) -> str:
-    """A string field as str: protobuf gives bytes where it is not UTF-8."""
-    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 
 
 def _count(values: dict[str, str], key: str, default: int) -> int:

@@ -22,11 +22,6 @@ def attribute(node: NodeProto, name: str, default: Any = None) -> Any:
     return default
 
 
-def own_label(node: NodeProto) -> str:
-    """How reports name the node within its scope: its name, or its operator and first output."""
-    return node.name or f"{node.op_type}({next((name for name in node.output if name), '')})"
-
-
 def is_standard(node: NodeProto, *op_types: str) -> bool:
     """Whether the node is one of these standard (ai.onnx) operators."""
     return node.op_type in op_types and node.domain in DEFAULT_DOMAINS

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from onnx import GraphProto, NodeProto
 
-from onnxctl.model.nodes import own_label
+from onnxctl.model.names import own_label
 
 _BLOCKED_LAYOUT = "_nchwc"
 """onnxruntime calls the blocked form of a node after the tensor it makes, with this at the end."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from onnxctl.child import Answer, Blob, Progress
 from onnxctl.errors import StorageError
-from onnxctl.model.nodes import own_label
+from onnxctl.model.names import own_label
 from onnxctl.reports import JSON, MachinePeak, NodeOnCpu, NodeProfile, RunConfig, decode, encode
 from onnxctl.runtime.calibration import measure_peak
 from onnxctl.runtime.failures import run_failure

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from onnx import NodeProto
 
 import onnxctl
 from onnxctl.errors import UsageError
+from onnxctl.model.names import node_label
 from onnxctl.reports import NodeDetail
 from tests.analysis.cost.counted import model_of
 from tests.conftest import SAMPLES
@@ -93,3 +95,14 @@ def test_a_name_that_two_have_must_be_said_in_full(path: str) -> None:
         look(path, "inner")
     assert "2 nodes" in caught.value.message
     assert "the_If/then_branch/inner" in caught.value.hint
+
+
+def test_the_name_of_an_operator_leads_to_its_nodes(path: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        look(path, "relu")
+    assert caught.value.hint == "nodes with this operator: 'the_If/then_branch/inner', 'the_If/else_branch/inner'"
+
+
+def test_labels_are_text_whatever_the_names_are() -> None:
+    node = NodeProto.FromString(NodeProto(op_type="Relu", output=["z"]).SerializeToString().replace(b"z", b"\xff"))
+    assert node_label("If/then", node) == "If/then/Relu(\udcff)"

@@ -248,3 +248,25 @@ def test_other_paths_are_not_private(tmp_path: Path, path: str) -> None:
 def test_the_worst_comes_first() -> None:
     findings = tuple(Finding(code=code, severity=code, message="") for code in ("info", "error", "warning", "error"))
     assert [each.severity for each in worst_first(findings)] == ["error", "error", "warning", "info"]
+
+
+@pytest.mark.parametrize(("source", "middle", "told"), [(1, 11, True), (1, 10, False), (1, 7, False), (6, 7, True)])
+def test_a_cast_back_is_redundant_where_the_first_lost_nothing(
+    tmp_path: Path, source: int, middle: int, told: bool
+) -> None:
+    kind = {1: "float", 6: "int32"}[source]
+    text = f"g ({kind}[1] x) => ({kind}[1] y) {{ a = Cast <to = {middle}> (x) y = Cast <to = {source}> (a) }}"
+    found = findings_of(opened(tmp_path, f"{HEADER} {text}"))
+    assert ("redundant-cast" in found) == told
+
+
+def test_duplicates_that_are_a_small_part_of_the_model_are_not_told(tmp_path: Path) -> None:
+    bias = np.zeros(20_000, np.float32)
+    weight = np.arange(2_000_000, dtype=np.float32) * 5
+    tensors = [numpy_helper.from_array(bias, "a"), numpy_helper.from_array(bias, "b")]
+    many = [numpy_helper.from_array(weight + index, f"w{index}") for index in range(2)]
+    names = [each.name for each in (*tensors, *many)]
+    nodes = [helper.make_node("Concat", names, ["y"], axis=0)]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4_040_000])]
+    graph = helper.make_graph(nodes, "g", [], outputs, [*tensors, *many])
+    assert "duplicate-initializer" not in findings_of(opened(tmp_path, helper.make_model(graph)))

@@ -20,6 +20,7 @@ from onnxctl.model.loading import open_model, tensors_of_graph, tensors_of_model
 from onnxctl.model.tensors import DTYPES
 from tests.analysis.test_summary import opened
 from tests.conftest import sample_paths, shared_paths
+from tests.runtime.models import node_tests
 
 BACKEND = Path(onnx.__file__).parent / "backend" / "test" / "data"
 
@@ -99,6 +100,16 @@ def test_the_whole_text_of_the_models_of_onnx_itself_parses_back_to_the_same() -
     paths = sorted(path for path in BACKEND.rglob("model.onnx"))
     assert len(paths) > 100
     assert [path.parent.name for path in paths if same(parsed_back(path)) != same(onnx.load(path))] == []
+
+
+@pytest.mark.slow
+def test_the_whole_text_of_the_backend_tests_of_single_operators_parses_back_to_the_same(tmp_path: Path) -> None:
+    differ = []
+    for name, model in node_tests().items():
+        text = "" if model is None else model_text(opened(tmp_path, model), whole=True)
+        if text and same(parser.parse_model(text)) != same(model):
+            differ.append(name)
+    assert len(node_tests()) > 1000 and differ == []
 
 
 @pytest.mark.parametrize("number", [each for each in DTYPES if each != TensorProto.UNDEFINED])

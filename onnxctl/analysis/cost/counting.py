@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from onnxctl.analysis.cost.walk import Row, count_nodes
-from onnxctl.analysis.scopes import as_text
 from onnxctl.analysis.selection import size_order
 from onnxctl.model.dimensions import Dimension, sorted_terms, symbols
+from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.propagation import Propagation
 from onnxctl.reports import CostReport, NodeCost, OperatorCost, Quantity, UncountedOperator

@@ -13,9 +13,9 @@ from onnx import NodeProto
 
 from onnxctl.analysis.cost.catalogue import UNCOUNTED, VIEWS, formula_of
 from onnxctl.analysis.cost.work import Operation, UnknownShapeError, Work, product
-from onnxctl.analysis.scopes import node_label
 from onnxctl.model.dimensions import Dimension, evaluate, symbols
 from onnxctl.model.graph import Graph
+from onnxctl.model.names import node_label
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.propagation import Fact, ScopeFacts
 from onnxctl.model.tensors import DTYPES

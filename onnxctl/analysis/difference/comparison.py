@@ -13,8 +13,8 @@ from onnxctl.analysis.difference.header import NamePair, header_changes, interfa
 from onnxctl.analysis.difference.matching import Matching
 from onnxctl.analysis.difference.weights import Stored, WeightTally, stored_tensors
 from onnxctl.analysis.functions import function_key, in_words
-from onnxctl.analysis.scopes import as_text
 from onnxctl.model.graph import Graph, ModelGraphs
+from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.reports import DiffCounts, InterfaceChange, NodeChange, TextChange, WeightChange
 

@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 
 from onnx import ModelProto, ValueInfoProto
 
-from onnxctl.analysis.scopes import as_text
 from onnxctl.analysis.types import type_in_words
+from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.reports import InterfaceChange, TextChange
 

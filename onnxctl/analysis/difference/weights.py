@@ -13,8 +13,8 @@ from onnxctl.analysis.difference.tensors import (
     is_sampled_whole,
     measure_distance,
 )
-from onnxctl.analysis.scopes import as_text
 from onnxctl.errors import ModelError
+from onnxctl.model.names import as_text
 from onnxctl.model.tensors import Tensor
 from onnxctl.reports import WeightChange
 

@@ -8,9 +8,9 @@ from onnx import NodeProto
 
 from onnxctl.analysis.findings.sightings import counted, place_of
 from onnxctl.analysis.functions import function_key, in_words
-from onnxctl.analysis.scopes import as_text
 from onnxctl.analysis.weights import weights_of
 from onnxctl.model.graph import Graph, ModelGraphs
+from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS, is_standard
 from onnxctl.reports import Finding
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from onnx import ValueInfoProto
 
 from onnxctl.analysis.findings.sightings import counted
-from onnxctl.analysis.scopes import as_text
 from onnxctl.analysis.types import dimensions
 from onnxctl.model.graph import Graph, ModelGraphs
+from onnxctl.model.names import as_text
 from onnxctl.reports import Finding
 
 HUGE_SIZE = 1 << 31

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from onnx import NodeProto
 
 from onnxctl.analysis.findings.sightings import counted
-from onnxctl.analysis.scopes import as_text
 from onnxctl.model.graph import Graph, ModelGraphs
+from onnxctl.model.names import as_text
 from onnxctl.model.nodes import attribute, is_standard
 from onnxctl.reports import Finding
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from onnx import ModelProto, StringStringEntryProto
 
-from onnxctl.analysis.scopes import as_text, node_label, walk_scopes
+from onnxctl.analysis.scopes import walk_scopes
+from onnxctl.model.names import as_text, node_label
 from onnxctl.reports import Finding
 
 BULKY_BYTES = 1 << 16

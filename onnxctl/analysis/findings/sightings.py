@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnxctl.analysis.scopes import as_text
 from onnxctl.model.graph import Graph
+from onnxctl.model.names import as_text
 
 
 def place_of(scope: Graph, name: str | bytes) -> str:

@@ -8,8 +8,9 @@ from onnx import NodeProto, TensorProto
 
 from onnxctl.analysis.cost.catalogue import MOVES
 from onnxctl.analysis.findings.sightings import counted, place_of
-from onnxctl.analysis.scopes import as_text
+from onnxctl.model.casts import is_exact
 from onnxctl.model.graph import Graph, ModelGraphs
+from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS, attribute, is_standard
 from onnxctl.model.propagation import Assumption, Propagation, ScopeFacts
 from onnxctl.reports import Finding
@@ -78,19 +79,23 @@ def _redundant_casts(walked: Walked) -> Iterator[Finding]:
         yield Finding(
             code="redundant-cast",
             severity="info",
-            message=f"{counted(found, 'Cast gives', 'Casts give')} a value the type it has, or had before the Cast "
-            "in front of it",
+            message=f"{counted(found, 'Cast gives', 'Casts give')} a value the type it has, or take back "
+            "a Cast that lost nothing",
             where=as_text(found[0]),
-            hint="`onnxctl optimize` removes those that lose nothing (passes eliminate_cast, merge_casts)",
+            hint="`onnxctl optimize` removes them (passes eliminate_cast, merge_casts)",
         )
 
 
 def _is_redundant(scope: Graph, facts: ScopeFacts, node: NodeProto) -> bool:
+    """A Cast to the type that is there, or back from one that holds every value: a truncation has a meaning."""
     target, source = attribute(node, "to"), facts.element_type(node.input[0])
-    before = scope.producer(node.input[0])
-    if before is not None and is_standard(before, "Cast") and facts.element_type(before.input[0]) == target:
+    if source is not None and source == target:
         return True
-    return source is not None and source == target
+    before = scope.producer(node.input[0])
+    if before is None or not is_standard(before, "Cast"):
+        return False
+    first, middle = facts.element_type(before.input[0]), attribute(before, "to")
+    return first is not None and first == target and isinstance(middle, int) and is_exact(first, middle, first)
 
 
 _STATED = "contradiction: computed "

@@ -9,15 +9,18 @@ from typing import NamedTuple
 from onnx import TensorProto
 
 from onnxctl.analysis.findings.sightings import counted
-from onnxctl.analysis.scopes import as_text
 from onnxctl.analysis.statistics import raw_chunks
 from onnxctl.analysis.weights import Weight, weights_of
 from onnxctl.errors import ModelError
 from onnxctl.model.loading import Model
+from onnxctl.model.names import as_text
 from onnxctl.reports import Finding
 
 DUPLICATE_BYTES = 1 << 16
 """Duplicates that waste less, all of them together, are not worth telling."""
+
+DUPLICATE_SHARE = 0.01
+"""Nor are those that waste a smaller part of all stored bytes: a large model has many equal biases of zeros."""
 
 SMALLEST_BYTES = 1 << 10
 """Tensors below this size are not compared: every model has many equal scalars."""
@@ -55,7 +58,8 @@ def _duplicates(model: Model) -> Iterator[Finding]:
         first = first or f"{as_text(group[0].name)} = {as_text(group[1].name)}"
         copies += group[1:]
     wasted = sum(weight.byte_count for weight in copies)
-    if wasted >= DUPLICATE_BYTES:
+    stored = sum(weight.byte_count for weight in weights_of(model)) if copies else 0
+    if wasted >= max(DUPLICATE_BYTES, DUPLICATE_SHARE * stored):
         yield Finding(
             code="duplicate-initializer",
             severity="warning",

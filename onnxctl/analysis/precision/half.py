@@ -11,11 +11,11 @@ from collections.abc import Callable
 import numpy as np
 from onnx import TensorProto
 
-from onnxctl.analysis.scopes import as_text
 from onnxctl.analysis.statistics import raw_chunks
 from onnxctl.analysis.weights import Weight, weights_of
 from onnxctl.errors import ModelError
 from onnxctl.model.loading import Model
+from onnxctl.model.names import as_text
 from onnxctl.model.tensors import Array, dtype_name
 from onnxctl.reports import HalfReport, HalfTensor
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from onnx import NodeProto, TensorProto
 
 from onnxctl.analysis.cost.catalogue import MOVES
-from onnxctl.analysis.scopes import as_text
 from onnxctl.model.graph import Graph
+from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS, attribute, is_standard
 from onnxctl.model.propagation import ScopeFacts
 from onnxctl.model.tensors import dtype_name

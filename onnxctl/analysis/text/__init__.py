@@ -14,11 +14,11 @@ from collections.abc import Iterator
 
 from onnx import ModelProto
 
-from onnxctl.analysis.scopes import as_text
 from onnxctl.analysis.text.syntax import quoted
 from onnxctl.analysis.text.values import DIGESTED_BYTES, SHOWN_ELEMENTS, Values
 from onnxctl.analysis.text.writer import Writer
 from onnxctl.model.loading import Model
+from onnxctl.model.names import as_text
 
 __all__ = ["SHOWN_ELEMENTS", "model_text"]
 

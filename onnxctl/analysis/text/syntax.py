@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 from onnx import TensorProto, TensorShapeProto, TypeProto
 
-from onnxctl.analysis.scopes import as_text
+from onnxctl.model.names import as_text
 
 LONGEST_COMMENT = 160
 """Longer comments are cut, unless everything is to be written: exporters add a kilobyte to each node."""

@@ -22,7 +22,6 @@ from onnx import (
 )
 
 from onnxctl.analysis.attributes import attribute_in_words, type_of_value
-from onnxctl.analysis.scopes import as_text
 from onnxctl.analysis.text.syntax import (
     begins_a_graph,
     comment,
@@ -38,6 +37,7 @@ from onnxctl.analysis.text.syntax import (
     type_of,
 )
 from onnxctl.analysis.text.values import Values
+from onnxctl.model.names import as_text
 
 Item = TypeVar("Item")
 
