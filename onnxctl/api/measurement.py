@@ -87,7 +87,9 @@ def measure_run(
     from onnxctl.model.loading import model_file, open_model
     from onnxctl.runtime.judging import compare_to_baseline, judge, other_conditions, parse_condition, read_baseline
     from onnxctl.runtime.measure import measure_in_child, require_all
+    from onnxctl.runtime.profiling import check_trace
 
+    check_trace(config)
     conditions = [parse_condition(text) for text in assertions]
     earlier = read_baseline(baseline) if baseline is not None else None
     news = progress or silent

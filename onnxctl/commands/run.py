@@ -128,7 +128,9 @@ def command(
             help="Write the outputs to FILE.npz, or with the inputs to a folder as a test data set.",
         ),
     ] = None,
-    force: Annotated[bool, _option("--force", panel=_INPUTS, help="Replace what --save-outputs finds there.")] = False,
+    force: Annotated[
+        bool, _option("--force", panel=_INPUTS, help="Replace what --save-outputs and --trace find there.")
+    ] = False,
     provider: Annotated[
         list[str] | None,
         _option(

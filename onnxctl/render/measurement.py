@@ -43,7 +43,7 @@ def measurement_document(report: RunReport) -> Document:
     if report.nodes_on_cpu:
         blocks += [Heading("Left to the CPU", count_of(len(report.nodes_on_cpu), "node")), _left_to_cpu(report)]
     if report.profile is not None:
-        blocks += profile_blocks(report.profile)
+        blocks += profile_blocks(report.profile, latency.median_ns)
     blocks += [Heading("Inputs", f"seed {report.seed}"), _values(report.inputs), Heading("Outputs")]
     blocks.append(_values(report.outputs))
     if report.verification:

@@ -3,97 +3,116 @@
 from __future__ import annotations
 
 from onnxctl.render.document import Block, Cell, Column, Heading, Paragraph, Table
-from onnxctl.render.units import count_of, format_bytes, format_count, format_duration
+from onnxctl.render.units import count_of, format_amount, format_bytes, format_duration
 from onnxctl.reports import MachinePeak, NodeProfile, OperatorProfile, ProfileReport
 
 _MOST_OPERATORS = 12
 _MOST_NODES = 12
 _MOST_ORIGINALS = 3
+_WORTH_TELLING = 0.005
+"""A smaller share of the peak is left out: it would be a row of zeros."""
+
+_FROM_CACHE = 1.1
+"""A larger share of the bandwidth is not that of memory: what was read had just been written, or read before."""
 
 
-def profile_blocks(profile: ProfileReport) -> list[Block]:
-    """What bounds the speed, then operators and the slowest nodes."""
-    times = f"{count_of(profile.run_count, 'run')} of {format_duration(profile.run_ns)} with the profiler on"
-    blocks: list[Block] = [Heading("Profile", times), Paragraph(f"  {profile.bound}")]
+def profile_blocks(profile: ProfileReport, median_ns: float) -> list[Block]:
+    """What bounds the speed, then operators and the slowest nodes; median_ns is a run without the profiler."""
+    runs = f"{count_of(profile.run_count, 'run')} of {format_duration(profile.run_ns)}"
+    blocks: list[Block] = [
+        Heading("Profile", f"{runs} with the profiler on, {format_duration(median_ns)} without"),
+        Paragraph(f"  {profile.bound}"),
+    ]
     if profile.peak is not None:
         blocks.append(Paragraph(f"  {_peak(profile.peak)}", "dim"))
     blocks.append(_operators(profile))
-    blocks += [Heading("Slowest nodes", count_of(len(profile.nodes), "node") + " in all"), _nodes(profile)]
+    blocks += [Heading("Slowest nodes", f"of {count_of(len(profile.nodes), 'node')}"), _nodes(profile)]
     return blocks
 
 
 def _peak(peak: MachinePeak) -> str:
-    return f"peak measured here: {_rate(peak.flops_per_second, 'FLOP/s')}, {_rate(peak.bytes_per_second, 'B/s')}"
+    rates = [f"{format_amount(round(each.flops_per_second))}FLOP/s in {each.element_type}" for each in peak.compute]
+    moved = f"{format_bytes(round(peak.bytes_per_second))}/s over {format_bytes(peak.working_set_bytes)}"
+    starting = f"{format_duration(peak.call_ns)} to start a run, {format_duration(peak.node_ns)} a node"
+    return f"measured here: {', '.join([*rates, moved, starting])}"
 
 
 def _operators(profile: ProfileReport) -> Table:
-    rows = tuple(_operator_row(each, profile.peak) for each in profile.operators[:_MOST_OPERATORS])
+    several = len({each.provider for each in profile.operators}) > 1
+    rows = tuple(
+        (each.op_type, str(each.node_count), *_figures(each), _short(each.provider) if several else "")
+        for each in profile.operators[:_MOST_OPERATORS]
+    )
     columns = (
         Column(title="operator", overflow="cut", code=True),
         Column(title="nodes", align="right"),
         *_FIGURE_COLUMNS,
-        Column(title="provider", style="dim"),
+        Column(title="provider" if several else "", style="dim"),
     )
     return Table(columns, rows)
 
 
-def _operator_row(operator: OperatorProfile, peak: MachinePeak | None) -> tuple[Cell, ...]:
-    return (operator.op_type, str(operator.node_count), *_figures(operator, peak), _short(operator.provider))
-
-
 def _nodes(profile: ProfileReport) -> Table:
-    rows = [
-        (each.name or each.op_type, each.op_type, *_figures(each, profile.peak), _memory(each), _originals(each))
-        for each in profile.nodes[:_MOST_NODES]
-    ]
+    rows = tuple(
+        (_standing_for(each), each.op_type, *_figures(each), _memory(each)) for each in profile.nodes[:_MOST_NODES]
+    )
     columns = (
         Column(title="node", overflow="cut", code=True),
-        Column(title="operator", code=True),
+        Column(title="runs as", overflow="cut", code=True),
         *_FIGURE_COLUMNS,
-        Column(title="memory", align="right"),
-        Column(title="stands for", overflow="wrap", style="dim"),
+        Column(title="memory", align="right", optional=True),
     )
-    return Table(columns, tuple(rows))
+    return Table(columns, rows)
 
 
-_FIGURE_COLUMNS = tuple(
-    Column(title=title, align="right") for title in ("time", "%", "MACs", "FLOP/s", "of peak", "B/s", "of peak")
+_FIGURE_COLUMNS = (
+    Column(title="time", align="right"),
+    Column(title="%", align="right"),
+    Column(title="MACs", align="right"),
+    Column(title="FLOP/s", align="right"),
+    Column(title="B/s", align="right"),
+    Column(title="of peak", align="right"),
 )
 """The columns of what `_figures` gives."""
 
 
-def _figures(of: NodeProfile | OperatorProfile, peak: MachinePeak | None) -> tuple[Cell, ...]:
-    seconds = of.mean_ns / 1e9
-    flops = of.flops / seconds if of.flops and seconds else None
-    moved = of.moved_bytes / seconds if of.moved_bytes and seconds else None
+def _figures(of: NodeProfile | OperatorProfile) -> tuple[Cell, ...]:
     return (
-        format_duration(of.mean_ns),
+        format_duration(of.time_ns),
         f"{of.share * 100:.1f}",
-        format_count(of.macs) if of.macs else "",
-        _rate(flops, "FLOP/s"),
-        f"{flops / peak.flops_per_second:.0%}" if peak and flops else "",
-        _rate(moved, "B/s"),
-        f"{moved / peak.bytes_per_second:.0%}" if peak and moved else "",
+        format_amount(of.macs) if of.macs else "",
+        _rate(of.flops, of.time_ns),
+        _rate(of.moved_bytes, of.time_ns),
+        _of_peak(of),
     )
 
 
-def _rate(per_second: float | None, unit: str) -> str:
-    if per_second is None:
+def _rate(count: int | None, time_ns: float) -> str:
+    return format_amount(round(count / time_ns * 1e9)) if count and time_ns else ""
+
+
+def _of_peak(of: NodeProfile | OperatorProfile) -> str:
+    """The larger of the two shares, and of what."""
+    compute, bandwidth = of.compute_share or 0.0, of.bandwidth_share or 0.0
+    if max(compute, bandwidth) < _WORTH_TELLING:
         return ""
-    amount = format_bytes(int(per_second)).removesuffix("B")
-    return f"{amount}{unit}"
+    if compute >= bandwidth:
+        return f"{compute:.0%} compute"
+    return "from cache" if bandwidth > _FROM_CACHE else f"{bandwidth:.0%} memory"
 
 
 def _memory(node: NodeProfile) -> str:
     return "" if node.memory_bytes is None else format_bytes(node.memory_bytes)
 
 
-def _originals(node: NodeProfile) -> str:
-    if node.original_nodes in ((), (node.name,)):
-        return ""
-    shown = ", ".join(node.original_nodes[:_MOST_ORIGINALS])
-    more = len(node.original_nodes) - _MOST_ORIGINALS
-    return f"{shown} and {more} more" if more > 0 else shown
+def _standing_for(node: NodeProfile) -> str:
+    """The model's own nodes; what onnxruntime calls its own where none is known."""
+    names = node.original_nodes
+    if not names:
+        return node.name or node.op_type
+    if len(names) <= _MOST_ORIGINALS:
+        return ", ".join(names)
+    return f"{names[0]} … {names[-1]} ({len(names)})"
 
 
 def _short(provider: str) -> str:

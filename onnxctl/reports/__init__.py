@@ -53,7 +53,7 @@ _NAMES: Mapping[str, str] = {
         RunReport""",
     "check": "CheckName CheckProblem CheckStep CheckedFile CheckReport",
     "contest": "VariantReport RunManyReport",
-    "profile": "NodeProfile OperatorProfile MachinePeak ProfileReport",
+    "profile": "NodeProfile OperatorProfile ComputePeak MachinePeak ProfileReport",
     "providers": "ProviderInfo ProvidersReport",
     "diff": """TextChange InterfaceChange NodeChange WeightChange DiffCounts TopAgreement OutputDifference
         OutputsComparison DiffReport""",

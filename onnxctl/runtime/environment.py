@@ -58,8 +58,18 @@ def cpu_clock_mhz() -> float:
 
 
 def device_memory_used_bytes(device_id: int) -> int | None:
-    """How much of an NVIDIA device's memory is in use by anybody; None where nvidia-smi does not tell."""
-    query = ("--query-gpu=memory.used", "--format=csv,noheader,nounits", f"--id={device_id}")
+    """How much of an NVIDIA device's memory is in use by anybody; None where nvidia-smi does not tell.
+
+    device_id counts the devices that CUDA_VISIBLE_DEVICES leaves, as CUDA does; nvidia-smi counts them all.
+    """
+    visible = [each.strip() for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each.strip()]
+    if visible and device_id >= len(visible):
+        return None
+    query = (
+        "--query-gpu=memory.used",
+        "--format=csv,noheader,nounits",
+        f"--id={visible[device_id] if visible else device_id}",
+    )
     said = _first_line_of("nvidia-smi", *query)
     return int(said) << 20 if said.isdigit() else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -10,10 +10,10 @@ from onnxctl.reports import MachinePeak, NodeCost, NodeProfile, OperatorProfile,
 from onnxctl.runtime.profiling import ProfileRecord
 
 OVERHEAD = 0.4
-"""Where more of a run is spent between nodes than this, that is what bounds it."""
+"""Where more of a run is spent on starting it and its nodes, or outside of them, that is what bounds it."""
 
-PROFILER_FACTOR = 2
-"""Where the profiler makes a run longer than by this, its own work hides that of the nodes."""
+ROUGH_FACTOR = 1.5
+"""Where the profiler makes a run longer than by this, its own work is a good part of a node's time."""
 
 NEAR_PEAK = 0.6
 """A share of the peak that leaves little to be had."""
@@ -24,17 +24,20 @@ def explain_profile(record: ProfileRecord, costs: Sequence[NodeCost], median_ns:
 
     median_ns is how long a run takes without the profiler.
     """
-    by_label: dict[str, NodeCost] = {}
-    for cost in costs:
-        by_label.setdefault(cost.name, cost)
-    nodes = tuple(_with_cost(node, by_label) for node in record.nodes)
+    labels = Counter(each.name for each in costs)
+    by_label = {
+        each.name: each for each in costs if labels[each.name] == 1
+    }  # namesakes in subgraphs are not told apart
+    nodes = tuple(_near_peak(_with_cost(node, by_label), record.peak) for node in record.nodes)
     report = ProfileReport(
         run_count=record.run_count,
         run_ns=record.run_ns,
-        nodes_ns=sum(each.mean_ns for each in nodes),
+        nodes_ns=record.nodes_ns,
         nodes=nodes,
         operators=_operators(nodes),
         peak=record.peak,
+        compute_share=_together(nodes, [each.compute_share for each in nodes]),
+        bandwidth_share=_together(nodes, [each.bandwidth_share for each in nodes]),
         bound="",
     )
     return replace(report, bound=what_bounds(report, median_ns))
@@ -68,6 +71,19 @@ def _total(quantities: Sequence[Quantity | None]) -> int | None:
     return sum(known) if len(known) == len(values) else None
 
 
+def _near_peak(node: NodeProfile, peak: MachinePeak | None) -> NodeProfile:
+    """The node with the shares of the peak that it reaches, computing with its own element type."""
+    if peak is None or not node.time_ns:
+        return node
+    rates = {each.element_type: each.flops_per_second for each in peak.compute}
+    rate, seconds = rates.get(node.element_type), node.time_ns / 1e9
+    return replace(
+        node,
+        compute_share=node.flops / rate / seconds if node.flops is not None and rate else None,
+        bandwidth_share=None if node.moved_bytes is None else node.moved_bytes / peak.bytes_per_second / seconds,
+    )
+
+
 def _operators(nodes: Sequence[NodeProfile]) -> tuple[OperatorProfile, ...]:
     groups: dict[tuple[str, str], list[NodeProfile]] = defaultdict(list)
     for node in nodes:
@@ -77,15 +93,17 @@ def _operators(nodes: Sequence[NodeProfile]) -> tuple[OperatorProfile, ...]:
             op_type=op_type,
             provider=provider,
             node_count=len(each),
-            mean_ns=sum(node.mean_ns for node in each),
+            time_ns=sum(node.time_ns for node in each),
             share=sum(node.share for node in each),
             macs=_known_sum([node.macs for node in each]),
             flops=_known_sum([node.flops for node in each]),
             moved_bytes=_known_sum([node.moved_bytes for node in each]),
+            compute_share=_together(each, [node.compute_share for node in each]),
+            bandwidth_share=_together(each, [node.bandwidth_share for node in each]),
         )
         for (op_type, provider), each in groups.items()
     ]
-    return tuple(sorted(found, key=lambda each: -each.mean_ns))
+    return tuple(sorted(found, key=lambda each: -each.time_ns))
 
 
 def _known_sum(counts: Sequence[int | None]) -> int | None:
@@ -93,56 +111,73 @@ def _known_sum(counts: Sequence[int | None]) -> int | None:
     return sum(known) if known else None
 
 
+def _together(nodes: Sequence[NodeProfile], shares: Sequence[float | None]) -> float | None:
+    """The share of the peak that nodes reach together in the time of all; None where none of them is known."""
+    known = [share * node.time_ns for node, share in zip(nodes, shares, strict=True) if share is not None]
+    total_ns = sum(each.time_ns for each in nodes)
+    return sum(known) / total_ns if known and total_ns else None
+
+
 # ---------------------------------------------------------------- what bounds it
 
 
 def what_bounds(report: ProfileReport, median_ns: float) -> str:
-    """What limits the speed, in a sentence: the overhead between nodes, computing, memory, or one operator."""
+    """What limits the speed: overhead, computing, memory bandwidth, or none of them; and the operator that counts."""
     if not report.nodes or report.run_ns <= 0:
         return "onnxruntime recorded no nodes."
-    if report.run_ns > PROFILER_FACTOR * median_ns:
+    sentence = _overhead(report, median_ns) or _limit(report)
+    factor = report.run_ns / max(median_ns, 1)
+    if factor > ROUGH_FACTOR:
+        sentence += f" The profiler makes a run {factor:.1f} times as long: the times below are rough."
+    return sentence
+
+
+def _overhead(report: ProfileReport, median_ns: float) -> str:
+    """Says so where starting the run and its nodes, or what happens outside of nodes, takes much of the time."""
+    peak = report.peak
+    if peak is not None:
+        calls = sum(each.calls_per_run for each in report.nodes)
+        starting = (peak.call_ns + calls * peak.node_ns) / max(median_ns, 1)
+        if starting > OVERHEAD:
+            return (
+                f"Bound by overhead: starting a run of {round(calls):,} nodes takes {min(starting, 1):.0%} of its "
+                "time, whatever they compute; larger batches, or fewer nodes, would help."
+            )
+    outside = (min(median_ns, report.run_ns) - report.nodes_ns) / max(median_ns, 1)  # what the profiler adds is no part
+    if outside > OVERHEAD:
         return (
-            f"Bound by overhead: a run is so short that the profiler makes it {report.run_ns / median_ns:.1f} times as "
-            "long; larger batches would help, and the times below are rough."
+            f"Bound by overhead: {outside:.0%} of a run passes outside the nodes, where inputs and outputs are handed "
+            "over; larger batches, or fewer nodes, would help."
         )
-    between = max(0.0, 1 - report.nodes_ns / report.run_ns)
-    if between > OVERHEAD:
-        return (
-            f"Bound by overhead: {between:.0%} of a run passes between the nodes and not in them; larger batches or "
-            "fewer nodes would help."
-        )
+    return ""
+
+
+def _limit(report: ProfileReport) -> str:
     slowest = report.operators[0]
     where = f"{slowest.op_type} takes {slowest.share:.0%} of the time in nodes"
-    if report.peak is None or not any(node.flops for node in report.nodes):
+    if report.peak is None or report.compute_share is None:
         return f"{where}."
-    computing, moving = _limited_shares(report.nodes, report.peak)
-    flops, moved = share_of_peak(report.nodes, report.peak)
-    reached = f"{flops:.0%} of this machine's peak in computing and {moved:.0%} of its memory bandwidth"
+    computing, moving = _limited_shares(report.nodes)
+    reached = f"{_percent(report.compute_share)} of this machine's peak in computing"
+    if report.bandwidth_share is not None:
+        reached += f" and {_percent(report.bandwidth_share)} of its memory bandwidth"
     if computing + moving < NEAR_PEAK:
         return f"Bound by neither computing nor memory: the nodes reach {reached}; {where}."
-    if computing >= moving:
-        return f"Bound by computing: the nodes reach {reached}; {where}."
-    return f"Bound by memory: the nodes reach {reached}; {where}."
+    return f"Bound by {'computing' if computing >= moving else 'memory'}: the nodes reach {reached}; {where}."
 
 
-def _limited_shares(nodes: Sequence[NodeProfile], peak: MachinePeak) -> tuple[float, float]:
+def _percent(share: float) -> str:
+    return "less than 1%" if share < 0.01 else f"{share:.0%}"
+
+
+def _limited_shares(nodes: Sequence[NodeProfile]) -> tuple[float, float]:
     """The shares of the time that computing, and moving, would take at the peak, each node by the longer of the two."""
-    total = sum(each.mean_ns for each in nodes)
+    total = sum(each.time_ns for each in nodes)
     computing = moving = 0.0
     for each in nodes:
-        compute_ns = (each.flops or 0) / peak.flops_per_second * 1e9
-        move_ns = (each.moved_bytes or 0) / peak.bytes_per_second * 1e9
-        if compute_ns >= move_ns:
-            computing += min(compute_ns, each.mean_ns)
+        compute, move = each.compute_share or 0.0, each.bandwidth_share or 0.0
+        if compute >= move:
+            computing += min(compute, 1) * each.time_ns
         else:
-            moving += min(move_ns, each.mean_ns)
+            moving += min(move, 1) * each.time_ns
     return computing / total, moving / total
-
-
-def share_of_peak(nodes: Sequence[NodeProfile | OperatorProfile], peak: MachinePeak) -> tuple[float, float]:
-    """The shares of the peaks that the nodes reach together: of computing, and of memory bandwidth."""
-    seconds = sum(each.mean_ns for each in nodes) / 1e9
-    if not seconds:
-        return 0.0, 0.0
-    flops, moved = sum(each.flops or 0 for each in nodes), sum(each.moved_bytes or 0 for each in nodes)
-    return flops / seconds / peak.flops_per_second, moved / seconds / peak.bytes_per_second

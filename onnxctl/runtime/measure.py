@@ -10,7 +10,7 @@ from typing import Any
 from onnxctl.child import Answer, Blob, Child, Progress
 from onnxctl.errors import ChildCrashed, ProviderUnavailable, ResourceLimit, UsageError
 from onnxctl.reports import JSON, DevicePhases, Finding, ProviderOption, RunConfig, RunReport, decode, encode
-from onnxctl.runtime.device import time_phases
+from onnxctl.runtime.device import device_of, time_phases
 from onnxctl.runtime.environment import (
     cpu_clock_mhz,
     describe_environment,
@@ -29,7 +29,6 @@ from onnxctl.runtime.statistics import summarize_latency
 from onnxctl.runtime.timing import Conditions, Timing, doubts, load_average, time_runs, timer_step_ns
 
 _BAD_ALLOC = re.compile(r"bad_alloc|MemoryError|out of memory", re.I)
-_NVIDIA = ("cuda", "tensorrt", "tensorrt-rtx")
 
 
 def measure_in_child(
@@ -174,21 +173,13 @@ def _time(opened: Opened, config: RunConfig, news: Callable[[str], None]) -> Tim
 
 
 def _phases(opened: Opened, config: RunConfig) -> DevicePhases | None:
-    if config.providers[0] != "cuda":
-        return None
-    try:
-        return time_phases(opened.session, opened.feeds.values, device_id=_device_id(config))
-    except opened.session.failures as error:
-        raise run_failure(error, config.path) from error
-
-
-def _device_id(config: RunConfig) -> int:
-    numbers = [each.value for each in config.provider_options if each.name == "device_id" and each.value.isdigit()]
-    return int(numbers[0]) if numbers else 0
+    device = device_of(config)
+    return None if device.kind == "cpu" else time_phases(opened.session, opened.feeds.values, device)
 
 
 def _device_memory(config: RunConfig) -> int | None:
-    return device_memory_used_bytes(_device_id(config)) if config.providers[0] in _NVIDIA else None
+    device = device_of(config)
+    return device_memory_used_bytes(device.number) if device.kind == "cuda" else None
 
 
 def _report(

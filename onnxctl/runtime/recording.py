@@ -15,17 +15,37 @@ COPIES = frozenset(("MemcpyToHost", "MemcpyFromHost"))
 """Operators that onnxruntime puts between nodes on different devices."""
 
 
+_QUANTIZED = frozenset(
+    "ConvInteger DynamicQuantizeLSTM DynamicQuantizeMatMul MatMulInteger MatMulIntegerToFloat "
+    "QAttention QGemm QLinearConv QLinearMatMul".split()
+)
+"""Operators whose products are of 8-bit numbers, whatever they take and give."""
+
+_TYPES = {"float": "float32", "double": "float64"}
+"""onnxruntime's names of types that have another one elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeKey:
+    """A node of the graph that ran, and of its subgraphs: indices begin anew in each of these."""
+
+    index: int
+    name: str
+    op_type: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelRun:
     """One execution of a node; times in whole microseconds, as onnxruntime records them.
 
     own_us is the time without that of nodes inside (the body of a Loop). run counts runs of the model from 0.
+    element_type is that of what is computed with: of the first input, int8 for quantized operators. memory_bytes were
+    in use when the node was done.
     """
 
-    index: int
-    name: str
-    op_type: str
+    node: NodeKey
     provider: str
+    element_type: str
     run: int
     begin_us: int
     own_us: int
@@ -75,18 +95,31 @@ def _own_times(events: Sequence[Mapping[str, Any]]) -> list[int]:
 def _kernel(event: Mapping[str, Any], run: int, own_us: int) -> KernelRun:
     details = event["args"]
     return KernelRun(
-        index=int(details.get("node_index", -1)),
-        name=event["name"].removesuffix(_KERNEL),
-        op_type=details.get("op_name", ""),
+        node=_node_key(event),
         provider=details.get("provider", ""),
+        element_type=_element_type(details),
         run=run,
         begin_us=event["ts"],
         own_us=own_us,
         input_bytes=_count(details, "activation_size"),
         output_bytes=_count(details, "output_size"),
         parameter_bytes=_count(details, "parameter_size"),
-        memory_bytes=_count(details, "mem_in_use_peak"),
+        memory_bytes=_count(details, "mem_bytes_in_use"),
     )
+
+
+def _node_key(event: Mapping[str, Any]) -> NodeKey:
+    details = event["args"]
+    index, op_type = int(details.get("node_index", -1)), details.get("op_name", "")
+    return NodeKey(index, event["name"].removesuffix(_KERNEL), op_type)
+
+
+def _element_type(details: Mapping[str, Any]) -> str:
+    if details.get("op_name") in _QUANTIZED:
+        return "int8"
+    first: Mapping[str, Any] = next(iter(details.get("input_type_shape") or ({},)))
+    name = next(iter(first), "")
+    return _TYPES.get(name, name)
 
 
 def _count(details: Mapping[str, Any], key: str) -> int | None:
@@ -94,7 +127,7 @@ def _count(details: Mapping[str, Any], key: str) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def trace_events(events: JSON, originals: Mapping[int, Sequence[str]]) -> JSON:
+def trace_events(events: JSON, originals: Mapping[NodeKey, Sequence[str]]) -> JSON:
     """The events as a trace that Perfetto and chrome://tracing show: named by node, with what each stands for."""
     named = []
     for event in events:
@@ -103,7 +136,7 @@ def trace_events(events: JSON, originals: Mapping[int, Sequence[str]]) -> JSON:
         details = {key: value for key, value in event["args"].items() if key != "thread_scheduling_stats"}
         name = str(event["name"]).removesuffix(_KERNEL)
         if event.get("cat") == "Node":
-            details["original_nodes"] = list(originals.get(int(details.get("node_index", -1)), ()))
+            details["original_nodes"] = list(originals.get(_node_key(event), ()))
             name = f"{details.get('op_name', '')} {name}".strip()
         named.append({**event, "name": name, "args": details})
     return {"traceEvents": named, "displayTimeUnit": "ns"}

@@ -41,15 +41,10 @@ class StagedOutputs:
 def stage_outputs(target: str, *, force: bool) -> Iterator[StagedOutputs]:
     """A temporary place beside the target; whatever was not committed is gone afterwards.
 
-    Raises OutputExists where the target is there and force is not given, UsageError where it is a folder that holds
-    anything but a test data set.
+    Raises what `check_target` raises, and StorageError.
     """
     target = os.path.abspath(target)
-    if os.path.lexists(target):
-        if os.path.isdir(target) and not _is_data_set(target):
-            raise UsageError(f"{target}: a folder with other files is not replaced", hint="name a new folder")
-        if not force:
-            raise OutputExists(f"{target} exists already", hint="replace it with --force, or choose another name")
+    check_target(target, force=force)
     try:
         folder = tempfile.mkdtemp(prefix=f".{os.path.basename(target)[:32]}.", dir=os.path.dirname(target))
     except OSError as error:
@@ -58,6 +53,19 @@ def stage_outputs(target: str, *, force: bool) -> Iterator[StagedOutputs]:
         yield StagedOutputs(target, os.path.join(folder, "staged" + (ARCHIVE if target.endswith(ARCHIVE) else "")))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_target(target: str, *, force: bool) -> None:
+    """Raises OutputExists where the target is there and force is not given.
+
+    Raises UsageError where it is a folder that holds anything but a test data set.
+    """
+    if not os.path.lexists(target):
+        return
+    if os.path.isdir(target) and not _is_data_set(target):
+        raise UsageError(f"{target}: a folder with other files is not replaced", hint="name a new folder")
+    if not force:
+        raise OutputExists(f"{target} exists already", hint="replace it with --force, or choose another name")
 
 
 def _is_data_set(folder: str) -> bool:

@@ -40,6 +40,13 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     return float(min(max(low + (high - low) * (rank - below), low), high))
 
 
+def middle_mean(samples: Sequence[float]) -> float:
+    """The mean of the middle half of the samples, 0.0 for none: finer than the median of a clock with coarse steps."""
+    ordered = sorted(samples)
+    quarter = len(ordered) // 4
+    return fmean(ordered[quarter : len(ordered) - quarter]) if ordered else 0.0
+
+
 def median_interval(ordered: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
     """A confidence interval of the median of ascending samples, without assuming any distribution.
 

@@ -82,6 +82,18 @@ def test_an_existing_output_is_left_alone(tmp_path: Path) -> None:
     assert forced.returncode == 0 and list(np.load(tmp_path / "out.npz")) == ["prediction"]
 
 
+def test_a_trace_replaces_nothing_unless_told(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.json"
+    trace.write_text("mine")
+    for arguments, said in (([], b"exists already"), (["--save-outputs", os.fspath(trace), "--force"], b"same file")):
+        refused = onnxctl("run", LINEAR, *QUICK, "--trace", os.fspath(trace), *arguments)
+        assert refused.returncode == 2 and said in refused.stderr and trace.read_text() == "mine"
+    assert onnxctl("run", LINEAR, *QUICK, "--trace", os.fspath(tmp_path), "--force").returncode == 2
+    forced = onnxctl("run", LINEAR, *QUICK, "--trace", os.fspath(trace), "--force")
+    assert forced.returncode == 0 and json.loads(trace.read_text())["traceEvents"]
+    assert [each.name for each in tmp_path.iterdir()] == ["trace.json"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

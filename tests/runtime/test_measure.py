@@ -22,7 +22,8 @@ from onnxctl.errors import (
     UsageError,
 )
 from onnxctl.reports import DevicePhases, ProviderOption, RunConfig, RunReport
-from onnxctl.runtime.device import time_phases
+from onnxctl.runtime import environment
+from onnxctl.runtime.device import Device, device_of, time_phases
 from onnxctl.runtime.environment import available_memory_bytes, describe_environment, peak_memory_bytes
 from onnxctl.runtime.measure import measure_in_child
 from onnxctl.runtime.opening import open_for_run
@@ -310,10 +311,59 @@ def test_the_phases_of_a_device_are_timed_apart() -> None:
     """On the CPU as the device: the same calls, and nothing to copy."""
     opened = open_for_run(RunConfig(path=str(SAMPLES / "digits_cnn.onnx")), None, lambda news: None)
     ticks = iter(range(0, 10**9, 1000))
-    phases = time_phases(opened.session, opened.feeds.values, device="cpu", run_count=3, clock=lambda: next(ticks))
+    phases = time_phases(opened.session, opened.feeds.values, Device(), clock=lambda: next(ticks))
     assert phases == DevicePhases(host_to_device_ns=1000, compute_ns=1000, device_to_host_ns=1000)
     words = open_for_run(RunConfig(path=str(SAMPLES / "strings.onnx")), None, lambda news: None)
-    assert time_phases(words.session, words.feeds.values, device="cpu") is None
+    assert time_phases(words.session, words.feeds.values, Device()) is None
+
+
+def test_phases_of_a_slow_model_are_few() -> None:
+    opened = open_for_run(RunConfig(path=str(SAMPLES / "digits_cnn.onnx")), None, lambda news: None)
+    calls = 0
+
+    def clock() -> int:
+        nonlocal calls
+        calls += 1
+        return calls * 10**9
+
+    assert time_phases(opened.session, opened.feeds.values, Device(), clock=clock) is not None
+    assert calls < 30
+
+
+def test_phases_that_cannot_be_taken_do_not_cost_the_measurement() -> None:
+    """This onnxruntime has no CUDA to bind to."""
+    opened = open_for_run(RunConfig(path=str(SAMPLES / "digits_cnn.onnx")), None, lambda news: None)
+    assert time_phases(opened.session, opened.feeds.values, Device("cuda", 0)) is None
+
+
+def test_the_device_is_that_of_the_first_provider() -> None:
+    config = RunConfig(path="model.onnx", providers=("CUDAExecutionProvider", "cpu"))
+    option = ProviderOption(provider="cuda", name="device_id", value="1")
+    assert device_of(config) == Device("cuda", 0)
+    assert device_of(dataclasses.replace(config, provider_options=(option,))) == Device("cuda", 1)
+    assert device_of(RunConfig(path="model.onnx")) == Device("cpu", 0)
+
+
+@pytest.mark.parametrize(
+    ("visible", "number", "asked"),
+    [(None, 1, "--id=1"), ("3,5", 1, "--id=5"), ("GPU-ab", 0, "--id=GPU-ab"), ("3", 1, "")],
+)
+def test_a_devices_memory_is_asked_for_by_the_number_of_all(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, number: int, asked: str
+) -> None:
+    commands: list[tuple[str, ...]] = []
+
+    def answer(*command: str) -> str:
+        commands.append(command)
+        return "12"
+
+    monkeypatch.setattr(environment, "_first_line_of", answer)
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert environment.device_memory_used_bytes(number) == (12 << 20 if asked else None)
+    assert [command[-1] for command in commands] == ([asked] if asked else [])
 
 
 @pytest.mark.gpu
