@@ -3,6 +3,8 @@
 Everything goes to temporary names in the target's folder, is flushed to disk and then renamed. A model with external
 data is two files that can't be replaced at one moment, so the data always gets a name nothing refers to yet and the
 model is renamed last: an old model never points into new data. Peak disk use is the old output plus the new one.
+Publishing is done under a lock on the folder, and data on its way is locked as well: of many writers, none removes what
+another is about to publish.
 
 Flushing goes on in the background from the moment a file is written, while the caller verifies it; `Staged.commit`
 waits for it.
@@ -21,9 +23,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from onnxctl.errors import InvalidModel, ModelError, OutputExists, ResourceLimit, StorageError, UsageError
+from onnxctl.errors import ModelError, OutputExists, ResourceLimit, StorageError, UsageError
 from onnxctl.model import wire
-from onnxctl.model.files import FileSource
+from onnxctl.model.copying import copy_payload, write_bytes
 from onnxctl.model.loading import Model, tensors_of_model
 from onnxctl.model.tensors import Payload
 
@@ -33,17 +35,18 @@ PROTOBUF_LIMIT_BYTES = 2**31 - 1
 ALIGNMENT_BYTES = 4096
 """Where the payloads of a data file begin if the original's did too, so that runtimes can map them."""
 
-_COPY_BYTES = 1 << 27
-_NO_COPY_FILE_RANGE = {errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.EPERM}
-
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a model may be written: the path, the mode its file gets, and the data files of the output it replaces."""
+    """Where a model may be written: the path and the mode its file gets.
+
+    Where it replaces an output, that one's data files go with it, but for those that the input goes on using.
+    """
 
     path: str
     mode: int
-    replaced_data: tuple[str, ...] = ()
+    replaces: bool = False
+    kept_data: frozenset[tuple[int, int]] = frozenset()
 
 
 def check_target(model: Model, path: str, *, force: bool = False, in_place: bool = False) -> Target:
@@ -78,7 +81,8 @@ def check_target(model: Model, path: str, *, force: bool = False, in_place: bool
         raise UsageError(f"{path}: the output is a data file of the input", hint="choose another name")
     elif not force:
         raise OutputExists(f"{path}: the output exists", hint="replace it with --force")
-    return Target(path, stat.S_IMODE(status.st_mode), tuple(_own_data_files(path)))
+    kept = frozenset() if identity == model.source.identity else frozenset(_data_identities(model))
+    return Target(path, stat.S_IMODE(status.st_mode), replaces=True, kept_data=kept)
 
 
 def _data_identities(model: Model) -> set[tuple[int, int]]:
@@ -176,6 +180,7 @@ class Staged:
         self._flush = flush
         self._flushes: list[_Flush] = []
         self._temporary: list[str] = []
+        self._data_lock: int | None = None
         self._done = False
 
     @property
@@ -197,18 +202,43 @@ class Staged:
         try:
             for flush in self._flushes:
                 flush.wait()
-            os.replace(self.path, self._target.path)
+            with _locked(os.path.dirname(self._target.path) or "."):
+                os.replace(self.path, self._target.path)
+                self._done = True
+                if self._target.replaces:
+                    self._remove_replaced_data()
+                self._release()
         except OSError as error:
             raise _storage_error(self._target.path, error) from error
-        self._done = True
         _flush_folder(os.path.dirname(self._target.path) or ".")
-        for old in self._target.replaced_data:
-            if old != self.data_path:
-                _unlink_quietly(old)
         return (self._target.path,) if self.data_path is None else (self._target.path, self.data_path)
+
+    def _remove_replaced_data(self) -> None:
+        """Remove the data files of earlier saves; those of another process that is about to publish are locked."""
+        for path in _own_data_files(self._target.path):
+            with contextlib.suppress(OSError):
+                status = os.lstat(path)
+                kept = path == self.data_path or (status.st_dev, status.st_ino) in self._target.kept_data
+                if not kept and not _is_locked(path):
+                    os.unlink(path)
+
+    def _release(self) -> None:
+        """Let others see that the data file is no longer on its way."""
+        if self._data_lock is not None:
+            os.close(self._data_lock)
+            self._data_lock = None
+
+    def write_data(self, pieces: Iterator[wire.Piece], model: Model, name: str) -> None:
+        """Write the data file, under a name that nobody has; until it is published or discarded it is locked."""
+        temporary = self.write(pieces, model)
+        path = os.path.join(os.path.dirname(temporary), name)
+        self._data_lock = _lock(temporary)
+        _rename_fresh(temporary, path)
+        self.data_path = path
 
     def discard(self) -> None:
         """Remove what was written, unless it was published."""
+        self._release()
         if self._done or (self.path and not os.path.lexists(self.path)):  # renamed, and interrupted right then
             return
         self._done = True
@@ -229,9 +259,9 @@ class Staged:
             try:
                 for piece in pieces:
                     if isinstance(piece, bytes):
-                        _write_bytes(descriptor, piece)
+                        write_bytes(descriptor, piece)
                     else:
-                        _copy_payload(descriptor, model.payloads[piece.number])
+                        copy_payload(descriptor, model.payloads[piece.number])
                 os.ftruncate(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR))
                 os.fchmod(descriptor, self._target.mode)
                 if self._flush:
@@ -292,9 +322,7 @@ def stage(model: Model, target: Target, *, external: bool | None = None, flush: 
     staged = Staged(target, flush=flush)
     try:
         if layout.offsets:
-            data_path = os.path.join(folder, layout.data_name)
-            _rename_fresh(staged.write(_data_pieces(layout, model), model), data_path)
-            staged.data_path = data_path
+            staged.write_data(_data_pieces(layout, model), model, layout.data_name)
         pieces = wire.expand(model.proto.SerializeToString(), lambda index: _place(model, layout, index))
         staged.path = staged.write(pieces, model)
     except BaseException:
@@ -332,76 +360,6 @@ def _fresh_data_name(folder: str, name: str) -> str:
     return candidate
 
 
-def _write_bytes(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while len(view):
-        view = view[os.write(descriptor, view) :]
-
-
-def _copy_payload(descriptor: int, payload: Payload) -> None:
-    """Append a payload's bytes; holes of a sparse file stay holes."""
-    if payload.checksum:
-        check_checksum(payload)
-    source = payload.file.source()
-    at, end = payload.offset, payload.offset + payload.length
-    for start, stop in _extents(source, at, end):
-        os.lseek(descriptor, start - at, os.SEEK_CUR)
-        _copy_range(descriptor, source, start, stop)
-        at = stop
-    os.lseek(descriptor, end - at, os.SEEK_CUR)
-
-
-def _extents(source: FileSource, at: int, end: int) -> Iterator[tuple[int, int]]:
-    """The parts of [at, end) that are not holes, as far as the file system can tell."""
-    if sys.platform == "win32":
-        yield at, end
-        return
-    while at < end:
-        try:
-            start = os.lseek(source.descriptor, at, os.SEEK_DATA)
-            stop = os.lseek(source.descriptor, start, os.SEEK_HOLE)
-        except OSError as error:
-            if error.errno != errno.ENXIO:  # ENXIO: nothing but a hole from here on
-                yield at, end
-            return
-        if start < end:
-            yield start, min(stop, end)
-        at = stop
-
-
-def _copy_range(descriptor: int, source: FileSource, at: int, stop: int) -> None:
-    """Write the bytes of [at, stop): inside the kernel where both files allow it, else through a small buffer."""
-    while at < stop and sys.platform == "linux":
-        try:
-            count = os.copy_file_range(source.descriptor, descriptor, min(stop - at, _COPY_BYTES), at)
-        except OSError as error:
-            if error.errno not in _NO_COPY_FILE_RANGE:
-                raise
-            break
-        if count == 0:
-            break
-        at += count
-    while at < stop:
-        chunk = source.read(at, min(stop - at, 1 << 22))
-        _write_bytes(descriptor, chunk)
-        at += len(chunk)
-
-
-def check_checksum(payload: Payload) -> None:
-    """Raises InvalidModel where the whole data file's SHA-1 is not the checksum that external_data gives."""
-    import hashlib
-
-    source, digest = payload.file.source(), hashlib.sha1(usedforsecurity=False)
-    for at in range(0, source.size, 1 << 22):
-        digest.update(source.read(at, min(1 << 22, source.size - at)))
-    if digest.hexdigest() != payload.checksum.lower():
-        raise InvalidModel(
-            f"tensor {payload.tensor_name!r}: the checksum of {payload.file.location!r} is {digest.hexdigest()}, but "
-            f"external_data says {payload.checksum!r}",
-            hint="the data file belongs to another model or is damaged: download it again",
-        )
-
-
 def _rename_fresh(temporary: str, path: str) -> None:
     """Give the temporary file a name that nobody has; link(2) fails where another writer was faster."""
     try:
@@ -411,6 +369,50 @@ def _rename_fresh(temporary: str, path: str) -> None:
         raise StorageError(f"{path}: another process has just written it", hint="run the command again") from error
     except OSError:  # a file system without hard links
         os.replace(temporary, path)
+
+
+def _lock(path: str, *, wait: bool = True) -> int | None:
+    """A descriptor that holds the only lock on a file or folder; None where there is none to be had.
+
+    Locks end with their process, however it ends. Raises BlockingIOError without `wait` where somebody else has it.
+    """
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:  # BlockingIOError, or a file system without locks
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            raise
+        return None
+    return descriptor
+
+
+def _is_locked(path: str) -> bool:
+    try:
+        descriptor = _lock(path, wait=False)
+    except BlockingIOError:
+        return True
+    if descriptor is not None:
+        os.close(descriptor)
+    return False
+
+
+@contextlib.contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    """Publish one after the other: nobody else renames or removes what is in the folder meanwhile."""
+    descriptor = _lock(folder)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _flush_folder(folder: str) -> None:

@@ -155,8 +155,8 @@ def check_tensors(model: Model, memory_bytes: int | None = None) -> None:
     Raises InvalidModel, UnreadableFile or UnsafePath for a tensor whose bytes can't be had as described, and
     ResourceLimit where the tensors take more than memory_bytes together.
     """
+    from onnxctl.model.copying import check_checksum
     from onnxctl.model.loading import tensors_of_model
-    from onnxctl.model.saving import check_checksum
 
     total, largest, largest_name = 0, 0, ""
     checked: set[tuple[str, str]] = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import resource
 import signal
 import stat
@@ -230,11 +231,18 @@ def test_killed_at_any_moment_the_output_is_old_or_new(external: bool, tmp_path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("external", [False, True])
-def test_killed_at_a_hundred_moments_of_a_200_mb_save(external: bool, tmp_path: Path) -> None:
+def test_killed_at_two_hundred_random_moments_of_a_200_mb_save(external: bool, tmp_path: Path) -> None:
+    """Every fourth time the output is removed, so that the next save makes a new one."""
+    chance = random.Random(0)
     for value in (1, 2):
         write_model(tmp_path / f"{value}.onnx", value, count=50_000_000)
     save(open_model(str(tmp_path / "1.onnx")), str(tmp_path / "out.onnx"), external=external)
-    _kill_while_saving(tmp_path, tmp_path / "2.onnx", external, (i * 0.017 for i in range(100)))
+    for moment in range(200):
+        _kill_while_saving(tmp_path, tmp_path / "2.onnx", external, iter([chance.uniform(0, 1.5)]))
+        for litter in tmp_path.glob(".out.onnx.*.tmp"):  # what no killed process can remove
+            litter.unlink()
+        if moment % 4 == 3:
+            (tmp_path / "out.onnx").unlink(missing_ok=True)
 
 
 def test_two_writers_on_one_output_leave_one_whole_result(tmp_path: Path) -> None:
