@@ -13,6 +13,7 @@ from onnxctl.api.progress import News, silent
 if TYPE_CHECKING:
     from onnxctl.api.proof import Proven
     from onnxctl.api.workshop import Plan, Workshop
+    from onnxctl.child import Child
     from onnxctl.model.loading import Model
     from onnxctl.model.saving import Target
     from onnxctl.passes.base import Pass
@@ -88,21 +89,23 @@ def optimize_as(
     config: OptimizeConfig, *, pipeline: Sequence[Pass] | None = None, progress: News | None = None
 ) -> OptimizeReport:
     """`optimize` as the config says, by the passes of the pipeline (None: `passes.pipeline.PIPELINE`)."""
+    from onnxctl.child import Child
+
+    with Child(preload=("onnx",)) as working:
+        working.start()  # it imports while we do
+        return _optimize(config, working, pipeline, progress or silent)
+
+
+def _optimize(config: OptimizeConfig, working: Child, pipeline: Sequence[Pass] | None, news: News) -> OptimizeReport:
     from onnxctl.analysis.structure import require_usable
     from onnxctl.api.proof import prove
     from onnxctl.api.workshop import Children, Stopwatch, Workshop, figures_of
-    from onnxctl.child import Child
     from onnxctl.model.loading import model_file
     from onnxctl.passes.pipeline import PIPELINE
     from onnxctl.runtime.compare import comparing_child
 
-    watch, news = Stopwatch(), progress or silent
-    with (
-        model_file(config.path) as file,
-        Child(preload=("onnx", "onnxruntime")) as working,
-        comparing_child() as comparing,
-    ):
-        working.start()
+    watch = Stopwatch()
+    with model_file(config.path) as file, comparing_child() as comparing:
         children = Children(working, comparing)
         shop = Workshop(file, config, PIPELINE if pipeline is None else pipeline, children, watch, news)
         news("reading the model")

@@ -127,8 +127,8 @@ class Workshop:
         Raises UsageError where dimensions can't be frozen as asked, ModelError where a pass leaves no valid graph.
         """
         model, self._opened = self._opened or open_model(self.file), None
+        self._freeze(model)
         graphs = ModelGraphs(model)
-        self._freeze(graphs)
         interface, bytes_before, nodes_before = describe_interface(model), saved_bytes(model), _node_count(graphs)
         result = self._run_passes(graphs, plan, limit)
         if plan.with_onnxsim and limit is None:
@@ -136,14 +136,14 @@ class Workshop:
         growth = _growth("node", nodes_before, _node_count(graphs)) or _growth("byte", bytes_before, saved_bytes(model))
         return Rewritten(model, result, interface_change(interface, describe_interface(model)), growth)
 
-    def _freeze(self, graphs: ModelGraphs) -> None:
+    def _freeze(self, model: Model) -> None:
         """Freeze the dimensions that the config names; whether they can be is only asked once."""
         dims = dict(self.config.dims)
         if dims and not self._frozen:
-            freeze_or_refuse(graphs, dims, self._children.working)
+            freeze_or_refuse(ModelGraphs(model), dims, self._children.working)
             self._frozen = True
         elif dims:
-            freeze_dimensions(graphs, dims)
+            freeze_dimensions(ModelGraphs(model), dims)
 
     def _run_passes(self, graphs: ModelGraphs, plan: Plan, limit: Limit | None) -> ManagerResult:
         if not self._inference_fails:  # what failed once, a hang perhaps, is not tried again
