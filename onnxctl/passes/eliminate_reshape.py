@@ -14,6 +14,7 @@ from onnx import NodeProto
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
 from onnxctl.passes.base import Context, bypass, same_type, standard_nodes
+from onnxctl.passes.semantics import squeezed_axes
 
 
 def eliminate_reshape(graph: Graph, context: Context) -> int:
@@ -27,6 +28,8 @@ def eliminate_reshape(graph: Graph, context: Context) -> int:
 
 def _keeps_shape(graph: Graph, node: NodeProto) -> bool:
     source, result = node.input[0], node.output[0]
+    if node.op_type == "Squeeze" and squeezed_axes(graph, node) is None:
+        return False  # a symbol may be 1, whatever shape inference makes of it
     if same_type(graph, source, result):
         return True
     shape = graph.shape_of(source)

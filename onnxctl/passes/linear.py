@@ -87,7 +87,6 @@ def take_in(
     node = linear.node
     if private_weight(graph, context, node.input[1], node) is None:
         return "its weight is read elsewhere, or by the caller"
-    bias_name = input_name(node, 2)
     if node.op_type == "MatMul" and shift is not None and shift.any() and linear.rank != 2:
         return "a MatMul has no bias, and its input is not known to be of rank 2, as that of a Gemm is"
     bias = _bias(graph, linear)
@@ -95,7 +94,7 @@ def take_in(
         return "its bias is not constant, or not one number for each channel"
     wanted = bias if scale is None else bias * scale
     if shift is not None:
-        beta = attribute(node, "beta", 1.0) if node.op_type == "Gemm" and bias_name else 1.0
+        beta = attribute(node, "beta", 1.0) if node.op_type == "Gemm" else 1.0
         if beta == 0:
             return "its bias is multiplied by 0"
         wanted = wanted + shift / beta

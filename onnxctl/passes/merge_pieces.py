@@ -3,11 +3,14 @@
 Where each part of a Concat is x itself or what Slice or Split takes of x along the same axis, the Concat takes a list
 of x's positions: all of them in order, and it is x; any other list, and it is Gather(x, list) along the axis (a
 cyclic shift, as torch.roll is exported, becomes one node). Exact. Slice and Split with constant bounds, all opsets,
-axis of known size. Left alone: a Gather that would not save a node (nobody else reads at least one of the parts) or
-whose list is longer than the room the file has.
+axis of known size. Left alone: a Gather along one of the last axes, which copies few elements at a time and is slower;
+one that would not save a node (nobody else reads what one of the parts' makers makes); and one whose list is longer
+than the room the file has.
 """
 
 from __future__ import annotations
+
+import math
 
 from onnx import NodeProto
 
@@ -18,6 +21,8 @@ from onnxctl.passes.semantics import add_integers, axis_of, cuts_of, split_sizes
 
 _LONGEST_LIST = 1 << 16
 _BYTES_PER_POSITION = 8
+_SHORTEST_RUN = 16
+"""How many elements lie together for each position: with fewer, Gather took onnxruntime 2.5 to 5 times as long."""
 
 
 def merge_pieces(graph: Graph, context: Context) -> int:
@@ -39,8 +44,12 @@ def merge_pieces(graph: Graph, context: Context) -> int:
         if positions == list(range(size)):
             found += bypass(graph, context, node, whole)
             continue
-        freed = [graph.producer(name) for name in set(node.input) if _is_only_for(graph, name, node)]
-        freed_bytes = sum(each.ByteSize() for each in [*freed, node] if each is not None)
+        if math.prod(each for each in shape[axis + 1 :] if isinstance(each, int)) < _SHORTEST_RUN:
+            context.skip(node, "runtimes gather so short runs more slowly than they slice and join")
+            continue
+        makers = {id(maker): maker for name in node.input if (maker := graph.producer(name)) is not None}
+        freed = [maker for maker in makers.values() if maker.input[0] == whole and _is_only_for(graph, maker, node)]
+        freed_bytes = sum(each.ByteSize() for each in [*freed, node])
         if not freed or not context.afford(_BYTES_PER_POSITION * len(positions) + node.ByteSize(), freed_bytes):
             context.skip(node, "a list of positions would be larger than what it replaces")
             continue
@@ -53,8 +62,11 @@ def merge_pieces(graph: Graph, context: Context) -> int:
     return found
 
 
-def _is_only_for(graph: Graph, name: str, node: NodeProto) -> bool:
-    return not graph.is_output(name) and all(reader is node for reader in graph.consumers(name))
+def _is_only_for(graph: Graph, maker: NodeProto, node: NodeProto) -> bool:
+    names = [name for name in maker.output if name]
+    return not any(map(graph.is_output, names)) and all(
+        reader is node for name in names for reader in graph.consumers(name)
+    )
 
 
 def _whole(graph: Graph, node: NodeProto) -> str:

@@ -18,9 +18,6 @@ from onnxctl.passes.pattern import is_scalar, keeps_rank, maker
 from onnxctl.passes.semantics import normalized, scalar, stated_axes
 from onnxctl.passes.weights import add_weight
 
-HIGHEST_EPSILON = 0.1
-"""More than that is no epsilon but a part of the formula; it would be exact all the same."""
-
 
 @dataclass(frozen=True, slots=True)
 class Normalization:
@@ -52,7 +49,7 @@ def normalization_of(graph: Graph, division: NodeProto) -> Normalization | None:
     for place in (1, 0):
         epsilon = scalar(graph, total.input[place])
         mean = maker(graph, total.input[1 - place], "ReduceMean")
-        if epsilon is None or mean is None or not 0 <= epsilon <= HIGHEST_EPSILON:
+        if epsilon is None or mean is None or epsilon < 0:
             continue
         if not keeps_rank(graph, total.input[1 - place], total.input[place]):
             continue
@@ -76,7 +73,7 @@ def mean_extent(graph: Graph, mean: NodeProto) -> tuple[int, tuple[int, ...]] | 
     found = normalized(axes, len(shape))
     if found is None or sorted(found) != list(range(min(found), len(shape))):
         return None
-    sizes = tuple(size for size in shape[min(found) :] if isinstance(size, int))
+    sizes = tuple(size for size in shape[min(found) :] if isinstance(size, int) and size > 0)
     return (min(found), sizes) if len(sizes) == len(found) else None
 
 

@@ -38,10 +38,12 @@ def share_sizes(graph: Graph, context: Context) -> int:
         key = (fact.dtype, fact.shape, tuple(sizes))
         other = first.get(key)
         if other is not None:
-            found += bypass(graph, context, node, other)
+            if bypass(graph, context, node, other):
+                first[key] = name if graph.is_output(name) else other  # the name of an output is what stays
+                found += 1
             continue
-        made = _from_input(graph, context, node, sizes) if fact.dtype == TensorProto.INT64 and fact.shape else False
-        found += made
+        if fact.dtype == TensorProto.INT64 and fact.shape is not None and len(fact.shape) == 1:
+            found += _from_input(graph, context, node, sizes)
         if not graph.is_output(name):
             first[key] = name
     return found

@@ -29,10 +29,10 @@ def unroll_loops(graph: Graph, context: Context) -> int:
             continue
         trips = _trip_count(graph, context, node, body)
         carried = len(node.input) - 2
-        has_scans = any(graph.is_used(name) for name in node.output[carried:] if name)
-        if trips is None or body.sparse_initializers or (has_scans and trips != 1):
+        scans = [name for name in node.output[carried:] if name and graph.is_used(name)]
+        if trips is None or body.sparse_initializers or (scans and trips != 1):
             context.skip(node, "its trip count or condition is not known, or it collects several results")
-        elif trips * max(_node_count(body), 1) > 1 + _node_count(body):
+        elif trips * max(_node_count(body), 1) + len(scans) > 1 + _node_count(body):
             context.skip(node, "its iterations would be more nodes than the Loop")
         else:
             _unroll(graph, node, body, trips)

@@ -460,3 +460,32 @@ def test_no_node_makes_it_raise(data: st.DataObject) -> None:
     for name in ("y", "z"):
         fact = found.top.fact(name)
         assert fact.shape is None or all(not isinstance(dim, int) or dim >= 0 for dim in fact.shape)
+
+
+def test_a_backward_slice_that_starts_before_all_starts_at_the_first(graphs_of: Opener) -> None:
+    found = propagate(
+        graphs_of("""<ir_version: 8, opset_import: ["" : 17]> agraph (bool[2] x) => (int64[n] y)
+        <int64[1] start = {-2}, int64[1] end = {-9}, int64[1] axes = {0}, int64[1] steps = {-2}>
+        { s = Shape (x) y = Slice (s, start, end, axes, steps) }""")
+    )
+    assert found.top.values("y") == (2,)
+
+
+def test_a_backward_slice_to_the_largest_end_is_left_open(graphs_of: Opener) -> None:
+    found = propagate(
+        graphs_of("""<ir_version: 8, opset_import: ["" : 17]> agraph (bool[2] x) => (int64[n] y)
+        <int64[1] start = {0}, int64[1] end = {9223372036854775807}, int64[1] axes = {0}, int64[1] steps = {-1}>
+        { s = Shape (x) y = Slice (s, start, end, axes, steps) }""")
+    )
+    assert found.top.values("y") is None
+
+
+def test_a_transposed_convolution_whose_kernel_is_shorter_than_its_stride(graphs_of: Opener) -> None:
+    found = propagate(
+        graphs_of("""<ir_version: 8, opset_import: ["" : 17]>
+        agraph (float[1, 1, 2] x, float[1, 1, 1] w, float[1, 1, 3] v) => (float[a, b, c] y, float[a, b, d] z)
+        { y = ConvTranspose <auto_pad = "SAME_UPPER", strides = [2]> (x, w)
+          z = ConvTranspose <auto_pad = "SAME_UPPER", strides = [2]> (x, v) }""")
+    )
+    assert found.top.static_shape("y") is None
+    assert found.top.static_shape("z") == (1, 1, 4)

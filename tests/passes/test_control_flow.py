@@ -122,6 +122,13 @@ def test_loops_that_stay(optimize: Optimizer, trips: int, condition: str) -> Non
     assert len(optimized.reasons) == 1
 
 
+def test_a_loop_that_collects_several_results_is_fewer_nodes(optimize: Optimizer) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]> agraph (float[n] x) => (float[p, n] s, float[p, n] t)
+        <int64 m = {1}, bool yes = {1}> { s, t = Loop (m, yes) <body = step (int64 i, bool go) =>
+        (bool on, float[n] v, float[n] w) { on = Identity(go)  v = Neg(x)  w = Exp(x) }> }"""
+    assert optimize(text, "unroll_loops").operators["Loop"] == 1
+
+
 @pytest.mark.parametrize("trips", [0, 1, 2])
 def test_tiny_loops_without_collected_results(optimize: Optimizer, trips: int) -> None:
     text = f"""<ir_version: 8, opset_import: ["" : 17]> agraph (float[n] x) => (float[n] y)

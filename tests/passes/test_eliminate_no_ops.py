@@ -154,3 +154,9 @@ def test_a_value_with_a_quantization_annotation_stays(optimize: Optimizer) -> No
     )
     model.graph.quantization_annotation.add(tensor_name="b")
     assert optimize(model).operators == {"Abs": 1, "Identity": 1, "Neg": 1}
+
+
+def test_a_squeeze_of_every_one_stays_where_a_symbol_may_be_one(optimize: Optimizer) -> None:
+    text = '<ir_version: 8, opset_import: ["" : 17]> agraph (float[n, 3] x) => (float y) {'
+    optimized = optimize(text + " a = Squeeze(x)  y = Exp(a) }", "eliminate_reshape")
+    assert optimized.operators["Squeeze"] == 1

@@ -59,6 +59,12 @@ def test_around_a_conv(optimize: Optimizer, weights: str, body: str, left: dict[
         ("float[5, 3] x", "float[4, 3] w, float c", "a = Mul(c, x)  y = Gemm<transB = 1>(a, w)", {"Gemm": 1}),
         ("float[5, 3] x", "float[4, 3] w, float[4] c", "a = Gemm<transB = 1>(x, w)  y = Mul(a, c)", {"Gemm": 1}),
         (
+            "float[5, 3] x",
+            "float[3, 4] w, float[4] c",
+            "product_of_a_long_name = Gemm<beta = 2.0>(x, w)  y = Add(product_of_a_long_name, c)",
+            {"Gemm": 1},
+        ),
+        (
             "float[2, 5, 3] x",
             "float[3, 4] w, float[5, 1] c",
             "a = MatMul(x, w)  y = Mul(a, c)",

@@ -132,9 +132,17 @@ def test_overlaps_gaps_and_unknown_sizes_stay(optimize: Optimizer, body: str) ->
 )
 def test_pieces_of_one_tensor(optimize: Optimizer, body: str, left: list[str]) -> None:
     text = _pieces(f"{body}  y = Exp(t)").replace("<int64", "<int64[2] s = {5, 4}, int64[1] six = {6}, int64", 1)
+    text = text.replace("float[n, 9]", "float[n, 9, 16]").replace("float[p, q]", "float[p, q, r]").replace("-1>", "-2>")
     optimized = optimize(text, "merge_pieces", "remove_unused")
     assert sorted(optimized.operators.elements()) == sorted([*left, "Exp"])
     assert_equal_outputs(optimized)
+
+
+def test_short_pieces_do_not_become_a_gather(optimize: Optimizer) -> None:
+    body = "u = Slice(x, a, c, one)  v = Slice(x, c, d, one)  t = Concat<axis = 1>(v, u)  y = Exp(t)"
+    optimized = optimize(_pieces(body), "merge_pieces")
+    assert optimized.operators["Gather"] == 0
+    assert any("short runs" in reason for reason in optimized.reasons)
 
 
 def test_pieces_that_stay_for_others_do_not_become_a_gather(optimize: Optimizer) -> None:

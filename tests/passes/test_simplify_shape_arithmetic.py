@@ -124,3 +124,19 @@ def test_sizes_that_are_outputs_stay(optimize: Optimizer) -> None:
     optimized = optimize(text, "share_sizes", "remove_unused")
     assert optimized.operators["Shape"] == 2
     assert_equal_outputs(optimized)
+
+
+def test_an_output_among_equal_sizes_keeps_its_name_and_its_readers(optimize: Optimizer) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 11]> agraph (float[n, k] x) => (int64[2] a, int64[2] b, float[n, k] y)
+        <int64[2] two = {2, 2}> { y = Exp(x)  s = Shape(y)  t = Neg(s)  a = Shape(y)  u = Shape(y)  w = Sub(t, two)
+        b = Mul(w, u) }"""
+    optimized = optimize(text, "share_sizes", "remove_unused")
+    assert optimized.operators["Shape"] == 1
+    assert_equal_outputs(optimized)
+
+
+def test_sizes_in_a_tensor_of_another_rank_stay(optimize: Optimizer) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]> agraph (float[n] x) => (int64[1, 1] r)
+        <int64[2] ones = {1, 1}> { y = Exp(x)  s = Shape(y)  r = Reshape(s, ones) }"""
+    optimized = optimize(text, "share_sizes", "remove_unused")
+    assert_equal_outputs(optimized)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from onnx import TensorProto
 
-from onnxctl.model.dimensions import Dimension, ceil_divide, exact_quotient, minimum
+from onnxctl.model.dimensions import Dimension, ceil_divide, exact_quotient, is_at_least, minimum
 from onnxctl.model.propagation import arithmetic
 from onnxctl.model.propagation.arithmetic import as_dimension
 from onnxctl.model.propagation.call import Call, ShapeFunction
@@ -100,10 +100,10 @@ def _conv_transpose(call: Call) -> Fact:
     sizes: list[Dimension] = []
     for axis in range(spatial):
         stride, size = window.strides[axis], data[axis + 2]
-        if window.auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-            sizes.append(size * stride)
-            continue
         reach = (kernels[axis] - 1) * window.dilations[axis] + 1
+        if window.auto_pad in ("SAME_UPPER", "SAME_LOWER"):  # a kernel shorter than the stride leaves the rest away
+            sizes.append(size * stride if is_at_least(reach + extra[axis], stride) else call.fresh(axis + 2))
+            continue
         padding = 0 if window.auto_pad == "VALID" else window.padding[axis]
         sizes.append((size - 1) * stride + extra[axis] + reach - padding)
     return tensor(call.dtype(0), (data[0], channels, *sizes))

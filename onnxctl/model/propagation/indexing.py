@@ -64,10 +64,11 @@ def _slice(call: Call) -> Fact:
     sizes = list(fact.shape)
     selection = [slice(None)] * rank
     exact = fact.values is not None
-    for axis, start, end, step in bounds:
+    for axis, start, stated_end, step in bounds:
+        end = None if _ends_in_doubt(stated_end, step) else stated_end
         size = _slice_length(sizes[axis], start, end, step)
         if isinstance(start, int) and isinstance(end, int) and isinstance(step, int):
-            selection[axis] = slice(start, end if step > 0 or end >= -_length(fact.shape[axis]) else None, step)
+            selection[axis] = _as_python(start, end, step, _length(fact.shape[axis]))
         else:
             exact = False
         sizes[axis] = call.fresh(axis) if size is None else size
@@ -76,6 +77,16 @@ def _slice(call: Call) -> Fact:
     if exact and fact.values is not None and own is not None:
         values, _ = picked(fact.values, own, lambda ids: ids[tuple(selection)])
     return tensor(fact.dtype, sizes, values)
+
+
+def _ends_in_doubt(end: Element, step: Element) -> bool:
+    """onnxruntime takes the largest end of a backward Slice for its farthest, the standard for its nearest."""
+    return isinstance(step, int) and step < 0 and isinstance(end, int) and end >= _TO_THE_END
+
+
+def _as_python(start: int, end: int, step: int, size: int) -> slice:
+    """The same elements in Python, where a backward slice that starts before all is empty; here it starts at 0."""
+    return slice(start, end, step) if step > 0 else slice(max(start, -size), end if end >= -size else None, step)
 
 
 def _length(size: Dimension) -> int:
@@ -111,7 +122,7 @@ def _slice_bounds(call: Call, rank: int) -> list[tuple[int, Element, Element, El
 def _slice_length(size: Dimension, start: Element, end: Element, step: Element) -> Dimension | None:
     if not isinstance(step, int) or step == 0:
         return None
-    first, last = _bound(start, size, backwards=step < 0), _bound(end, size, backwards=step < 0)
+    first, last = _bound(start, size, backwards=False), _bound(end, size, backwards=step < 0)
     if first is None or last is None:
         return None
     if step > 0:
@@ -120,7 +131,7 @@ def _slice_length(size: Dimension, start: Element, end: Element, step: Element) 
 
 
 def _bound(bound: Element, size: Dimension, *, backwards: bool) -> Dimension | None:
-    """A start or end counted from the front, at least 0 (or -1, before the first, when walking backwards)."""
+    """A bound counted from the front, at least 0 (or -1, before the first, for an end when walking backwards)."""
     place = as_dimension(bound)
     if place is None:
         return None
