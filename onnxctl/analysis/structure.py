@@ -47,20 +47,20 @@ def check_structure(model: Model, scopes: Sequence[Scope] | None = None) -> tupl
     return _checked(model, scopes=scopes).findings
 
 
-def require_usable(model: Model, *, for_running: bool = True) -> tuple[Finding, ...]:
+def require_usable(model: Model, *, for_running: bool = True, custom_operators: bool = False) -> tuple[Finding, ...]:
     """The findings of `check_structure`, for a model that is to be rewritten and (for_running) run.
 
     Raises UnsupportedModel for an operator or opset that onnx does not know; for_running, for an operator of another
-    runtime, one that carries native code, or an IR version that is too new; what `Payload.check` raises where external
-    data can't be had, InvalidModel where its checksum is wrong; ResourceLimit where functions would expand to more than
-    MAXIMUM_EXPANDED_NODES nodes.
+    runtime (unless custom_operators come from a library), one that carries native code, or an IR version that is too
+    new; what `Payload.check` raises where external data can't be had, InvalidModel where its checksum is wrong;
+    ResourceLimit where functions would expand to more than MAXIMUM_EXPANDED_NODES nodes.
     """
     checked = _checked(model)
     refused = _REFUSED | _REFUSED_FOR_RUNNING if for_running else _REFUSED
     for finding in checked.findings:
-        if finding.code in refused:
+        if finding.code in refused and not (custom_operators and finding.code == "custom-operator"):
             where = f" (at {finding.where})" if finding.where else ""
-            raise UnsupportedModel(finding.message + where, hint=finding.hint)
+            raise UnsupportedModel(f"{model.path}: {finding.message}{where}", hint=finding.hint)
     require_storage(model)
     if checked.expanded_nodes > MAXIMUM_EXPANDED_NODES:
         raise ResourceLimit(

@@ -220,6 +220,7 @@ class Wiring:
                     "custom-operator",
                     f"op_type {name!r} ({seen.count} nodes) of the domain {shown!r} needs a runtime that knows it",
                     where=seen.first,
+                    hint="`onnxctl run --custom-ops FILE` loads a library that has it",
                 )
         for name, seen in self._deprecated.items():
             self._find(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from onnxctl.api.progress import News, silent
 
 if TYPE_CHECKING:
+    from onnxctl.child import Answer, Blob, Progress, Talk
     from onnxctl.model.loading import Model
-    from onnxctl.reports import GraphOptimization, ProvidersReport, RunConfig, RunManyReport, RunReport
+    from onnxctl.reports import JSON, GraphOptimization, ProvidersReport, RunConfig, RunManyReport, RunReport
 
 
 def run(
@@ -83,8 +85,7 @@ def measure_run(
     progress: News | None = None,
 ) -> RunReport:
     """Run a model as the config says; judge the figures by assertions ("p95 < 20ms") and by an earlier report."""
-    from onnxctl.analysis.structure import require_usable
-    from onnxctl.model.loading import model_file, open_model
+    from onnxctl.model.loading import model_file
     from onnxctl.runtime.judging import compare_to_baseline, judge, other_conditions, parse_condition, read_baseline
     from onnxctl.runtime.measure import measure_in_child, require_all
     from onnxctl.runtime.profiling import check_trace
@@ -94,12 +95,11 @@ def measure_run(
     earlier = read_baseline(baseline) if baseline is not None else None
     news = progress or silent
     with model_file(config.path) as file:
-        model = open_model(file)
-        require_usable(model)
-        report = measure_in_child(dataclasses.replace(config, path=file), progress=news)
+        here = dataclasses.replace(config, path=file)
+        report = measure_in_child(here, target="onnxctl.api.measurement:measure_usable", progress=news)
         if config.profile or config.trace or report.nodes_on_cpu:
-            report = _explained(report, model, dataclasses.replace(config, path=file), news)
-    require_all(config, report)
+            report = _explained(report, here, news)
+    require_all(config, report.session_providers, report.placement, report.nodes_on_cpu)
     report = dataclasses.replace(
         report, path=config.path, assertions=tuple(judge(condition, report) for condition in conditions)
     )
@@ -129,8 +129,6 @@ def measure_variants(
     What is left empty is as the config says. The first combination is what the others are compared with;
     fail_if_slower is the share by which one may be slower than that.
     """
-    from onnxctl.analysis.structure import require_usable
-    from onnxctl.model.loading import open_model
     from onnxctl.runtime.contest import run_contest
     from onnxctl.runtime.judging import judge, parse_condition
     from onnxctl.runtime.variants import Axes, expand
@@ -144,20 +142,27 @@ def measure_variants(
         dims=dims or {},
     )
     variants = expand(config, axes)
-    for path in dict.fromkeys(each.config.path for each in variants):
-        require_usable(open_model(path))
-    report = run_contest(variants, seed=config.seed, allowed=fail_if_slower, progress=progress or silent)
+    report = run_contest(
+        variants,
+        target="onnxctl.api.measurement:take_part_usable",
+        seed=config.seed,
+        allowed=fail_if_slower,
+        progress=progress or silent,
+    )
     judged = (
         dataclasses.replace(each, assertions=tuple(judge(condition, each) for condition in conditions))
+        if each.error is None
+        else each
         for each in report.variants
     )
     return dataclasses.replace(report, variants=tuple(judged))
 
 
-def _explained(report: RunReport, model: Model, config: RunConfig, news: News) -> RunReport:
+def _explained(report: RunReport, config: RunConfig, news: News) -> RunReport:
     """The report with where the time went: why nodes were left to the CPU, and if asked for the profile."""
     from onnxctl.analysis.cost.counting import count_cost
     from onnxctl.model.graph import ModelGraphs
+    from onnxctl.model.loading import open_model
     from onnxctl.model.propagation import propagate
     from onnxctl.model.shapes import state_input_shapes
     from onnxctl.runtime.explaining import explain_profile
@@ -176,6 +181,7 @@ def _explained(report: RunReport, model: Model, config: RunConfig, news: News) -
     )
     if not config.profile:
         return report
+    model = open_model(config.path)
     state_input_shapes(model, {each.name: each.shape for each in report.inputs if each.shape is not None})
     dims = dict(report.dims)
     costs = count_cost(propagate(ModelGraphs(model), dims=dims, smallest_dimension=1), dims, nodes=True).nodes
@@ -187,3 +193,26 @@ def providers() -> ProvidersReport:
     from onnxctl.runtime.providers import describe
 
     return describe()
+
+
+# ---------------------------------------------------------------- in a child process
+
+
+def measure_usable(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
+    """Child target: `runtime.measure.measure`, of a model that can be run."""
+    from onnxctl.runtime.measure import measure
+
+    return measure(request, blobs, progress, check=_check_of(request))
+
+
+def take_part_usable(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Talk:
+    """Child target: `runtime.contest.take_part`, of a model that can be run."""
+    from onnxctl.runtime.contest import take_part
+
+    return take_part(request, blobs, progress, check=_check_of(request))
+
+
+def _check_of(request: JSON) -> Callable[[Model], object]:
+    from onnxctl.analysis.structure import require_usable
+
+    return functools.partial(require_usable, custom_operators=bool(request["config"]["custom_ops"]))

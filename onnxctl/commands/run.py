@@ -38,12 +38,12 @@ _INPUTS, _WHERE, _MEASURING, _JUDGING = "Inputs and outputs", "What to run on", 
 
 
 def parse_percent(text: str) -> float:
-    """A share written as "3%" or "0.03". Raises UsageError."""
+    """A share written as "3%", "200%" or "0.03". Raises UsageError; also for 3, which could mean either."""
     try:
         share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
         share = -1.0
-    if not 0 <= share < 1:
+    if not 0 <= share < (100 if text.endswith("%") else 1):
         raise UsageError(f"{text}: not a percentage", hint="write it like 3%")
     return share
 
@@ -306,7 +306,7 @@ def command(
     allowed = None if fail_if_slower is None else parse_percent(fail_if_slower)
     chosen = chosen_format(format, json)
     if series or any(len(axis) > 1 for axis in (models, chains, thread_counts, levels)):
-        _check_alone(config, baseline)
+        _check_alone(config, models, chains, baseline)
         _compare(config, models, chains, thread_counts, levels, series, assertion or (), allowed, chosen)
     else:
         _measure(config, assertion or (), baseline, allowed, chosen)
@@ -365,14 +365,16 @@ def _compare(
         each.ratio is not None and each.ratio.verdict == "slower" and each.ratio.ratio > 1 + allowed
         for each in report.variants
     )
-    if failed or slower:
-        raise typer.Exit(EXIT_NO)
     broken = [each.error for each in report.variants if each.error is not None]
     if broken:
         raise typer.Exit(max(each.exit_code for each in broken))
+    if failed or slower:
+        raise typer.Exit(EXIT_NO)
 
 
-def _check_alone(config: RunConfig, baseline: str | None) -> None:
+def _check_alone(
+    config: RunConfig, paths: Sequence[str], chains: Sequence[tuple[str, ...]], baseline: str | None
+) -> None:
     """Raises UsageError for options that only make sense for one variant."""
     asked = {
         "--baseline": baseline is not None,
@@ -382,9 +384,11 @@ def _check_alone(config: RunConfig, baseline: str | None) -> None:
         "--verify": config.verify,
         "--concurrency": config.concurrency > 1,
         "--runs": config.run_count is not None,
-        "--require": bool(config.required_providers),
-        "standard input": config.path == "-",
+        "standard input": "-" in paths,
     }
     for name, given in asked.items():
         if given:
             raise UsageError(f"{name} goes with one model on one provider", hint="run each variant on its own")
+    for required in config.required_providers:
+        if not any(required.lower() == each.lower() for chain in chains for each in chain):
+            raise UsageError(f"--require {required}: no variant asks for it", hint=f"add it: --provider {required}")

@@ -21,19 +21,24 @@ def contest_document(report: RunManyReport) -> Document:
             (
                 Column(title="variant", overflow="cut", code=True),
                 Column(title="median", align="right"),
-                Column(title="95 % interval", align="right"),
-                Column(title="P95", align="right"),
-                Column(title="throughput", align="right"),
-                Column(title="load", align="right"),
-                Column(title="memory", align="right"),
                 Column(title="times", align="right"),
-                Column(title="interval", align="right"),
+                Column(title="95 % interval", align="right"),
                 Column(title="verdict"),
-                Column(title="outputs", style="dim"),
             ),
-            tuple(map(_row, report.variants)),
+            tuple(map(_comparison_row, report.variants)),
         ),
     ]
+    measured = tuple(_figures_row(each) for each in report.variants if each.latency is not None)
+    if measured:
+        titles = (
+            Column(title="variant", overflow="cut", code=True),
+            Column(title="P95", align="right"),
+            Column(title="throughput", align="right"),
+            Column(title="load", align="right"),
+            Column(title="memory", align="right"),
+            Column(title="outputs", style="dim"),
+        )
+        blocks += [Heading("Figures"), Table(titles, measured)]
     judged = [(each.label, assertion) for each in report.variants for assertion in each.assertions]
     if judged:
         rows = tuple((label, *assertion_row(assertion)) for label, assertion in judged)
@@ -45,22 +50,25 @@ def contest_document(report: RunManyReport) -> Document:
     return Document(tuple(blocks))
 
 
-def _row(variant: VariantReport) -> tuple[Cell, ...]:
+def _comparison_row(variant: VariantReport) -> tuple[Cell, ...]:
     latency, ratio = variant.latency, variant.ratio
-    if latency is None or variant.error is not None:
+    if latency is None:
         error = variant.error.error if variant.error is not None else "?"
-        return (variant.label, *[""] * 8, Styled(f"failed: {error}", "bad"), "")
-    verdict: Cell = "the first" if ratio is None else Styled(ratio.verdict, _STYLES[ratio.verdict])
+        return variant.label, "", "", "", Styled(f"failed: {error}", "bad")
+    median = Styled(format_duration(latency.median_ns), "strong")
+    if ratio is None:
+        return variant.label, median, "", "", "the first"
+    interval = f"{ratio.low:.3f} to {ratio.high:.3f}"
+    return variant.label, median, f"{ratio.ratio:.3f}", interval, Styled(ratio.verdict, _STYLES[ratio.verdict])
+
+
+def _figures_row(variant: VariantReport) -> tuple[Cell, ...]:
+    assert variant.latency is not None
     return (
         variant.label,
-        Styled(format_duration(latency.median_ns), "strong"),
-        f"{format_duration(latency.median_low_ns)} to {format_duration(latency.median_high_ns)}",
-        format_duration(latency.p95_ns),
+        format_duration(variant.latency.p95_ns),
         format_rate(variant.throughput_per_second, "runs").replace(" runs per second", "/s"),
         format_duration(variant.load_ns),
         format_bytes(variant.peak_memory_bytes) if variant.peak_memory_bytes else "",
-        "" if ratio is None else f"{ratio.ratio:.3f}",
-        "" if ratio is None else f"{ratio.low:.3f} to {ratio.high:.3f}",
-        verdict,
         "" if variant.outputs is None else variant.outputs.status,
     )

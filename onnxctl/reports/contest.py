@@ -12,6 +12,8 @@ if TYPE_CHECKING:
         Environment,
         GraphOptimization,
         LatencyStatistics,
+        NodeOnCpu,
+        NodePlacement,
         Ratio,
     )
     from onnxctl.reports.shared import ErrorReport, Finding
@@ -38,6 +40,8 @@ class VariantReport:
     throughput_per_second: float = 0.0
     peak_memory_bytes: int = 0
     peak_device_bytes: int | None = None
+    placement: tuple[NodePlacement, ...] = ()
+    nodes_on_cpu: tuple[NodeOnCpu, ...] = ()
     ratio: Ratio | None = None
     outputs: DataSetCheck | None = None
     assertions: tuple[Assertion, ...] = ()

@@ -22,6 +22,8 @@ from onnxctl.reports import (
     DataSetCheck,
     ErrorReport,
     Finding,
+    NodeOnCpu,
+    NodePlacement,
     Ratio,
     RunConfig,
     RunManyReport,
@@ -32,8 +34,9 @@ from onnxctl.reports import (
 from onnxctl.runtime.environment import describe_environment, peak_memory_bytes, usable_cpu_count
 from onnxctl.runtime.expectations import check_outputs
 from onnxctl.runtime.failures import run_failure
-from onnxctl.runtime.measure import memory_limit
-from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, open_for_run
+from onnxctl.runtime.measure import PRELOAD, left_to_the_cpu, memory_limit, require_all
+from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, ModelCheck, open_for_run, settings_of
+from onnxctl.runtime.placement import describe_placement, nodes_left_to_cpu
 from onnxctl.runtime.providers import CPU
 from onnxctl.runtime.saving import write_outputs
 from onnxctl.runtime.statistics import compare_pairs, percentile, summarize_latency, verdict_of
@@ -41,7 +44,7 @@ from onnxctl.runtime.timing import (
     LOADED_SHARE,
     MAXIMUM_RUN_COUNT,
     load_average,
-    time_once,
+    time_many,
     time_runs,
 )
 from onnxctl.runtime.variants import Variant
@@ -69,14 +72,25 @@ class _Contestant:
     samples_ns: list[int] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """How children are told to begin: what to call, where inputs and outputs to share lie, whether to compare those."""
+
+    target: str
+    folder: str
+    compares: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opened:
-    """What a child tells when its session is warm."""
+    """What a child tells when its session is warm; nodes_on_cpu are those that no provider asked for took."""
 
     load_ns: int
     first_run_ns: int
     warm_run_ns: float
     peak_memory_bytes: int
+    placement: tuple[NodePlacement, ...]
+    nodes_on_cpu: tuple[NodeOnCpu, ...]
     outputs: DataSetCheck | None
 
 
@@ -84,14 +98,16 @@ def run_contest(
     variants: Sequence[Variant],
     *,
     seed: int,
+    target: str = "onnxctl.runtime.contest:take_part",
     allowed: float | None = None,
     progress: Callable[[str], None] = lambda news: None,
 ) -> RunManyReport:
     """Measure the variants against each other, the first being what the others are compared with.
 
-    Each takes up to its config's duration_s; rounds end earlier where every ratio is known to the config's precision.
-    A variant that fails, crashes or hangs has its error in the report and the others go on. Raises UsageError for what
-    was asked wrongly, and the first variant's error where not one ran.
+    target calls `take_part`, and may check the model first. Each takes up to its config's duration_s; rounds end
+    earlier where every ratio is known to the config's precision. A variant that fails, crashes or hangs has its error
+    in the report and the others go on. Raises UsageError for what was asked wrongly, and the first variant's error
+    where not one ran.
     """
     load = load_average()
     contestants = [_Contestant(each) for each in variants]
@@ -99,8 +115,8 @@ def run_contest(
     rounds = 0
     with tempfile.TemporaryDirectory(prefix="onnxctl-") as folder:
         for rounds in range(1, MOST_ROUND_COUNT + 1):
-            progress(f"round {rounds}: opening {len(contestants)} variants")
-            turns = _play_round(contestants, folder, order, f"round {rounds}", progress)
+            opening = _Opening(target, folder, compares=rounds == 1)
+            turns = _play_round(contestants, opening, order, f"round {rounds} of {MOST_ROUND_COUNT} at most", progress)
             running = [each for each in contestants if each.error is None]
             if not running:
                 raise next(each.error for each in contestants if each.error is not None)
@@ -120,7 +136,7 @@ def run_contest(
 
 def _play_round(
     contestants: Sequence[_Contestant],
-    folder: str,
+    opening: _Opening,
     order: random.Random,
     name: str,
     progress: Callable[[str], None],
@@ -128,12 +144,13 @@ def _play_round(
     """Start every variant anew and let them take turns; how many turns each had."""
     with contextlib.ExitStack() as stack:
         children: list[tuple[_Contestant, Child]] = []
-        for each in contestants:
+        for number, each in enumerate(contestants, 1):
             if each.error is None:
+                progress(f"{name}: opening variant {number} of {len(contestants)}")
                 limit = memory_limit(each.variant.config)
-                child = stack.enter_context(Child(preload=("onnxruntime",), memory_bytes=limit))
+                child = stack.enter_context(Child(preload=PRELOAD, memory_bytes=limit))
                 with _failures_noted(each):
-                    opened = _open(child, each.variant.config, folder, first_round=not each.turns)
+                    opened = _open(child, each.variant.config, opening)
                     each.opened = replace(opened, outputs=each.opened.outputs) if each.opened else opened
                     each.turns.append([])
                     children.append((each, child))
@@ -155,21 +172,21 @@ def _failures_noted(contestant: _Contestant) -> Iterator[None]:
     """An error of one variant costs the others nothing; only what was asked wrongly ends it all."""
     try:
         yield
-    except UsageError:
-        raise
+    except UsageError as error:
+        raise type(error)(f"{contestant.variant.label}: {error.message}", hint=error.hint) from error
     except OnnxctlError as error:
         contestant.error = error
 
 
-def _open(child: Child, config: RunConfig, folder: str, *, first_round: bool) -> _Opened:
+def _open(child: Child, config: RunConfig, opening: _Opening) -> _Opened:
     request = {
         "config": encode(config),
         "memory_bytes": memory_limit(config),
-        "reference": os.path.join(folder, _sizes_name(config)),
-        "compare": first_round,
+        "reference": os.path.join(opening.folder, _sizes_name(config)),
+        "compare": opening.compares,
     }
     answer, _ = child.call(
-        "onnxctl.runtime.contest:take_part",
+        opening.target,
         request,
         timeout_s=config.timeout_s or DEFAULT_TIMEOUT_S,
         doing=f"running {config.path}",
@@ -188,7 +205,7 @@ def _turn_count(contestants: Sequence[_Contestant]) -> int:
     for each in contestants:
         assert each.opened is not None
         turn_ns = max(TURN_NS, each.opened.warm_run_ns) * 1.2
-        counts.append(each.variant.config.duration_s * 1e9 / LEAST_ROUND_COUNT / turn_ns)
+        counts.append(each.variant.config.duration_s * 1e9 / MOST_ROUND_COUNT / turn_ns)
     return max(LEAST_TURN_COUNT, min(MOST_TURN_COUNT, int(min(counts, default=0))))
 
 
@@ -208,7 +225,9 @@ def _take_turn(child: Child, contestant: _Contestant) -> list[int]:
 # ---------------------------------------------------------------- the child's side
 
 
-def take_part(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Talk:
+def take_part(
+    request: JSON, blobs: Sequence[Blob], progress: Progress, *, check: ModelCheck = lambda model: None
+) -> Talk:
     """Child target: open and warm up, answering with an _Opened; then each call of CONTINUE is a turn of samples.
 
     The first of the variants of the same sizes leaves its inputs and outputs in the folder request["reference"]; the
@@ -217,15 +236,19 @@ def take_part(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Talk:
     config: RunConfig = decode(RunConfig, request["config"])
     reference = request["reference"]
     follows = os.path.isdir(reference)
+    settings = replace(settings_of(config), explain=bool(config.required_providers))
     try:
         fed = replace(config, data_folder=reference, inputs=()) if follows else config
-        opened = open_for_run(fed, request["memory_bytes"], lambda news: None)
+        opened = open_for_run(fed, request["memory_bytes"], lambda news: None, settings, check)
     except UsageError:
         if not follows:
             raise
         follows = False  # another interface: it gets inputs of its own
-        opened = open_for_run(config, request["memory_bytes"], lambda news: None)
+        opened = open_for_run(config, request["memory_bytes"], lambda news: None, settings, check)
     session = opened.session
+    left = nodes_left_to_cpu(session.placement, [each.provider for each in session.chain], session.log)
+    placement = describe_placement(session.placement, {})
+    require_all(config, session.providers, placement, left)
     if not os.path.isdir(reference):
         names = [each.name for each in session.outputs]
         with contextlib.suppress(OnnxctlError):  # a map or an absent optional has no form in a file
@@ -240,6 +263,8 @@ def take_part(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Talk:
                 first_run_ns=opened.first_run_ns,
                 warm_run_ns=percentile(sorted(timing.samples_ns), 50),
                 peak_memory_bytes=peak_memory_bytes(),
+                placement=placement,
+                nodes_on_cpu=left,
                 outputs=check_outputs(opened, config.seed)[0] if follows and request["compare"] else None,
             )
         )
@@ -247,7 +272,7 @@ def take_part(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Talk:
             turn = yield answer, ()
             for _ in range(turn["untimed_count"]):
                 run()
-            answer = [time_once(run) for _ in range(turn["run_count"])]
+            answer = time_many(run, turn["run_count"])
     except session.failures as error:
         raise run_failure(error, config.path) from error
 
@@ -294,6 +319,8 @@ def _report(contestant: _Contestant, first: _Contestant) -> VariantReport:
         latency=latency,
         throughput_per_second=1e9 / latency.mean_ns,
         peak_memory_bytes=opened.peak_memory_bytes,
+        placement=opened.placement,
+        nodes_on_cpu=opened.nodes_on_cpu,
         ratio=None if contestant is first else _ratio(contestant, first),
         outputs=opened.outputs,
         samples_ns=tuple(contestant.samples_ns),
@@ -306,11 +333,17 @@ def _doubts(contestants: Sequence[_Contestant], load: float) -> Iterator[Finding
             yield Finding(
                 code="variant-failed",
                 severity="error",
-                message=each.error.message,
+                message=each.error.message.removeprefix(f"{each.variant.label}: "),
                 hint=each.error.hint,
                 where=each.variant.label,
             )
-        elif each.opened is not None and each.opened.outputs is not None and each.opened.outputs.status == "different":
+            continue
+        if each.opened is not None:
+            total = sum(placed.node_count for placed in each.opened.placement)
+            chain = each.variant.config.providers
+            for found in left_to_the_cpu(chain[0], len(each.opened.nodes_on_cpu), total):
+                yield replace(found, where=each.variant.label)
+        if each.opened is not None and each.opened.outputs is not None and each.opened.outputs.status == "different":
             yield Finding(
                 code="outputs-differ",
                 severity="warning",

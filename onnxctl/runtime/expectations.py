@@ -22,10 +22,12 @@ DATA_SET_TOLERANCE = 1e-3
 """Expected outputs come from other machines and frameworks: no less than the relative tolerance of ONNX's own tests."""
 
 
-def check_outputs(opened: Opened, seed: int) -> tuple[DataSetCheck, ...]:
+def check_outputs(opened: Opened, seed: int, custom_ops: Sequence[str] = ()) -> tuple[DataSetCheck, ...]:
     """Hold the outputs against every test data set there is; where there is none, against the model run plainly."""
     sets = tuple(each for each in opened.data_sets if each.expected)
-    return tuple(_check_data_set(opened, each, seed) for each in sets) if sets else (_check_plainly(opened),)
+    return (
+        tuple(_check_data_set(opened, each, seed) for each in sets) if sets else (_check_plainly(opened, custom_ops),)
+    )
 
 
 def _check_data_set(opened: Opened, data_set: DataSet, seed: int) -> DataSetCheck:
@@ -39,9 +41,9 @@ def _check_data_set(opened: Opened, data_set: DataSet, seed: int) -> DataSetChec
     return _verdict(opened, data_set.path, data_set.expected, found, tolerance)
 
 
-def _check_plainly(opened: Opened) -> DataSetCheck:
+def _check_plainly(opened: Opened, custom_ops: Sequence[str]) -> DataSetCheck:
     """The outputs against those of the CPU without graph optimizations, on the same inputs."""
-    settings = SessionSettings(graph_optimization="disable", memory_arena=False)
+    settings = SessionSettings(graph_optimization="disable", memory_arena=False, custom_ops=custom_ops)
     try:
         plain = open_session(opened.session.path, settings)
         outputs = plain.run(opened.feeds.values)

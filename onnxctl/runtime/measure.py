@@ -9,7 +9,18 @@ from typing import Any
 
 from onnxctl.child import Answer, Blob, Child, Progress
 from onnxctl.errors import ChildCrashed, ProviderUnavailable, ResourceLimit, UsageError
-from onnxctl.reports import JSON, DevicePhases, Finding, ProviderOption, RunConfig, RunReport, decode, encode
+from onnxctl.reports import (
+    JSON,
+    DevicePhases,
+    Finding,
+    NodeOnCpu,
+    NodePlacement,
+    ProviderOption,
+    RunConfig,
+    RunReport,
+    decode,
+    encode,
+)
 from onnxctl.runtime.device import device_of, time_phases
 from onnxctl.runtime.environment import (
     cpu_clock_mhz,
@@ -20,7 +31,7 @@ from onnxctl.runtime.environment import (
 )
 from onnxctl.runtime.expectations import check_outputs
 from onnxctl.runtime.failures import run_failure
-from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, Opened, open_for_run, usual_memory_bytes
+from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, ModelCheck, Opened, open_for_run, usual_memory_bytes
 from onnxctl.runtime.placement import describe_placement, nodes_left_to_cpu
 from onnxctl.runtime.providers import resolve
 from onnxctl.runtime.saving import StagedOutputs, stage_outputs, write_outputs
@@ -28,17 +39,24 @@ from onnxctl.runtime.session import Session
 from onnxctl.runtime.statistics import summarize_latency
 from onnxctl.runtime.timing import Conditions, Timing, doubts, load_average, time_runs, timer_step_ns
 
+PRELOAD = ("onnxruntime", "onnxctl.model.graph", "onnxctl.runtime.feeds")
+"""What a child that runs a model will need."""
+
 _BAD_ALLOC = re.compile(r"bad_alloc|MemoryError|out of memory", re.I)
 
 
 def measure_in_child(
-    config: RunConfig, *, progress: Callable[[str], None] = lambda news: None, memory_bytes: int | None = None
+    config: RunConfig,
+    *,
+    target: str = "onnxctl.runtime.measure:measure",
+    progress: Callable[[str], None] = lambda news: None,
+    memory_bytes: int | None = None,
 ) -> RunReport:
     """Run the model as the config says and report what was measured; progress is told what is being done, in words.
 
-    The child may use memory_bytes of private memory, by default most of what is available now, and
-    config.timeout_s of time, by default DEFAULT_TIMEOUT_S. On a device with memory of its own only the device's limit
-    counts: its driver reserves far more than it uses.
+    target calls `measure`, and may check the model first. The child may use memory_bytes of private memory, by default
+    most of what is available now, and config.timeout_s of time, by default DEFAULT_TIMEOUT_S. On a device with memory
+    of its own only the device's limit counts: its driver reserves far more than it uses.
 
     Raises UsageError for what was asked wrongly; ProviderUnavailable or MissingPackage, also where a provider required
     did not get every node that computes; ModelError; ResourceLimit when memory or time run out; ChildCrashed;
@@ -56,7 +74,7 @@ def measure_in_child(
             "memory_bytes": memory_bytes,
             "save_to": staged.path if staged else None,
         }
-        answer = call_child("onnxctl.runtime.measure:measure", request, config, memory_bytes, progress)
+        answer = call_child(target, request, config, memory_bytes, progress)
         report: RunReport = decode(RunReport, answer)
         if staged is None:
             return report
@@ -75,7 +93,7 @@ def call_child(
     target: str, request: JSON, config: RunConfig, memory_bytes: int | None, progress: Callable[[str], None]
 ) -> JSON:
     """Call a target in a fresh child under the config's limits; what it answers."""
-    with Child(preload=("onnxruntime", "onnxctl.model.graph"), memory_bytes=memory_bytes) as child:
+    with Child(preload=PRELOAD, memory_bytes=memory_bytes) as child:
         try:
             answer, _ = child.call(
                 target,
@@ -110,20 +128,27 @@ def check_required(config: RunConfig) -> None:
             )
 
 
-def require_all(config: RunConfig, report: RunReport) -> None:
-    """Raises ProviderUnavailable where a provider required got no node, or the CPU one that computes."""
-    required = config.required_providers
-    names = {name.lower(): found for name, found in zip(config.providers, report.session_providers, strict=False)}
+def require_all(
+    config: RunConfig,
+    session_providers: Sequence[str],
+    placement: Sequence[NodePlacement],
+    nodes_on_cpu: Sequence[NodeOnCpu],
+) -> None:
+    """Raises ProviderUnavailable where a provider required got no node, or the CPU one that computes.
+
+    Only those required that are in config.providers count; session_providers are these by onnxruntime's names.
+    """
+    names = {name.lower(): found for name, found in zip(config.providers, session_providers, strict=False)}
+    required = [name for name in config.required_providers if name.lower() in names]
     for name in required:
-        wanted = names[name.lower()]
-        if not any(each.node_count for each in report.placement if each.provider == wanted) and report.placement:
-            raise ProviderUnavailable(f"--require {name}: it was given no node of {report.path}")
-    left = [each for each in report.nodes_on_cpu if each.computes]
+        if placement and not any(each.node_count for each in placement if each.provider == names[name.lower()]):
+            raise ProviderUnavailable(f"--require {name}: it was given no node of {config.path}")
+    left = [each for each in nodes_on_cpu if each.computes]
     if required and left:
         shown = ", ".join(f"{each.name!r} ({each.op_type})" for each in left[:3])
         more = f" and {len(left) - 3} more" if len(left) > 3 else ""
         raise ProviderUnavailable(
-            f"--require {', '.join(required)}: {len(left)} nodes of {report.path} that compute were left to the CPU: "
+            f"--require {', '.join(required)}: {len(left)} nodes of {config.path} that compute were left to the CPU: "
             f"{shown}{more}",
             hint="see them all, with their share of the time, without --require",
         )
@@ -132,11 +157,13 @@ def require_all(config: RunConfig, report: RunReport) -> None:
 # ---------------------------------------------------------------- the child's side
 
 
-def measure(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
-    """Child target: measure as request["config"] says; the answer is a RunReport."""
+def measure(
+    request: JSON, blobs: Sequence[Blob], progress: Progress, *, check: ModelCheck = lambda model: None
+) -> Answer:
+    """Child target: measure as request["config"] says, if check finds nothing; the answer is a RunReport."""
     config: RunConfig = decode(RunConfig, request["config"])
     device_before = _device_memory(config)
-    opened = open_for_run(config, request["memory_bytes"], progress)
+    opened = open_for_run(config, request["memory_bytes"], progress, check=check)
     clock_before = cpu_clock_mhz()
     timing = _time(opened, config, progress)
     conditions = Conditions(
@@ -217,7 +244,7 @@ def _report(
             rank(summarize_value(each.name, each.type, value), value)
             for each, value in zip(session.outputs, opened.outputs, strict=True)
         ),
-        verification=check_outputs(opened, config.seed) if config.verify else (),
+        verification=check_outputs(opened, config.seed, config.custom_ops) if config.verify else (),
         baseline=None,
         assertions=(),
         profile=None,
@@ -241,7 +268,7 @@ def _report(
         environment=describe_environment(session.provider),
         findings=(
             *_custom_code(config),
-            *_left_to_the_cpu(session, len(left), total),
+            *left_to_the_cpu(session.provider.name, len(left), total),
             *doubts(timing, conditions, precision=precision),
         ),
         samples_ns=timing.samples_ns,
@@ -271,13 +298,14 @@ def _custom_code(config: RunConfig) -> tuple[Finding, ...]:
     )
 
 
-def _left_to_the_cpu(session: Session, on_cpu: int, total: int) -> tuple[Finding, ...]:
+def left_to_the_cpu(provider: str, on_cpu: int, total: int) -> tuple[Finding, ...]:
+    """The finding that a provider did not take every node."""
     if not on_cpu:
         return ()
     return (
         Finding(
             code="nodes-on-cpu",
             severity="warning",
-            message=f"{session.provider.name} did not take {on_cpu} of {total} nodes: they run on the CPU",
+            message=f"{provider} did not take {on_cpu} of {total} nodes: they run on the CPU",
         ),
     )

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from onnxctl.runtime.feeds import Feeds
     from onnxctl.runtime.given import DataSet, Given
 
+ModelCheck = Callable[["Model"], object]
+"""What looks at a model before anything is done with it, and raises what it finds."""
+
 DEFAULT_TIMEOUT_S = 600.0
 MEMORY_SHARE = 0.9
 """How much of the available memory a model may use."""
@@ -64,11 +67,13 @@ def open_for_run(
     memory_bytes: int | None,
     news: Callable[[str], None],
     settings: SessionSettings | None = None,
+    check: ModelCheck = lambda model: None,
 ) -> Opened:
     """Check and open the model, make its inputs (or read those given), and run it once.
 
-    settings replace those of the config. Raises what `read_inputs`, `generate_feeds`, `check_tensors`, `open_session`
-    and `Session.run` raise; what is asked wrongly is told before anything is loaded.
+    settings replace those of the config; check sees the model first. Raises what check, `read_inputs`,
+    `generate_feeds`, `check_tensors`, `open_session` and `Session.run` raise; what is asked wrongly is told before
+    anything is loaded.
     """
     from onnxctl.model.graph import ModelGraphs
     from onnxctl.model.loading import open_model
@@ -76,6 +81,7 @@ def open_for_run(
 
     news("reading the model")
     model = open_model(config.path)
+    check(model)
     graphs = ModelGraphs(model)
     check_tensors(model, memory_bytes)
     refuse_native_code(graphs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import io
 import os
@@ -89,7 +88,12 @@ class Session:
 
     def bare_run(self, feeds: Mapping[str, object]) -> Callable[[], object]:
         """onnxruntime's own run on these inputs, with nothing of ours around it: it raises one of `failures`."""
-        return functools.partial(self.inference.run, None, feeds)
+        inference = self.inference
+
+        def run() -> object:  # no functools.partial: Python calls it a tenth of a microsecond more slowly
+            return inference.run(None, feeds)
+
+        return run
 
     def run(self, feeds: Mapping[str, object]) -> Sequence[object]:
         """The outputs in the model's order: arrays, lists for sequences, None for an absent optional.

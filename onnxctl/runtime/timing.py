@@ -23,6 +23,9 @@ FEW_SAMPLES = 20
 LEAST_SECONDS = 0.3
 """The median is not taken to be known sooner: runs that follow at once say nothing of the slower moods of a machine."""
 
+SLOW_RUN_NS = 1_000_000_000
+"""Runs longer than this are told one by one."""
+
 TIMER_STEPS = 100
 """A run shorter than so many steps of the timer is measured with an error of 1 % or more."""
 
@@ -67,12 +70,14 @@ def time_runs(
     gc.collect()
     gc.disable()
     try:
-        news("warming up")
+        if warmup_count:
+            news("warming up")
         warmed_up = _warm_up(run, clock, warmup_count, duration_s)
-        news(f"timing {run_count} runs" if run_count else f"timing for {duration_s:g} s at most")
+        within = f"for {duration_s:g} s at most, but {MINIMUM_RUN_COUNT} runs"
+        news(f"timing {run_count} runs" if run_count else f"timing {within}")
         if concurrency > 1:
             return replace(_sample_at_once(run, clock, run_count, duration_s, concurrency), warmup_count=warmed_up)
-        samples = _sample(run, clock, run_count, duration_s, precision)
+        samples = _sample(run, clock, run_count, duration_s, precision, news)
     finally:
         if collecting:
             gc.enable()
@@ -84,6 +89,28 @@ def time_once(run: Callable[[], object], clock: Clock = time.perf_counter_ns) ->
     start = clock()
     run()
     return clock() - start
+
+
+def time_many(
+    run: Callable[[], object],
+    count: int,
+    clock: Clock = time.perf_counter_ns,
+    news: Callable[[str], None] = lambda text: None,
+) -> list[int]:
+    """How long each of so many runs takes, in nanoseconds."""
+    samples: list[int] = []
+    for _ in range(count):
+        start = clock()
+        run()
+        now = clock()
+        samples.append(now - start)
+        if now - start > SLOW_RUN_NS:
+            news(_slow_news(samples, count))
+    return samples
+
+
+def _slow_news(samples: Sequence[int], at_least: int) -> str:
+    return f"timed {len(samples)} of {max(at_least, len(samples))} runs, {samples[-1] / 1e9:.1f} s each"
 
 
 def _warm_up(run: Callable[[], object], clock: Clock, at_least: int, duration_s: float) -> int:
@@ -108,11 +135,16 @@ def is_steady(samples: list[int]) -> bool:
 
 
 def _sample(
-    run: Callable[[], object], clock: Clock, run_count: int | None, duration_s: float, precision: float
+    run: Callable[[], object],
+    clock: Clock,
+    run_count: int | None,
+    duration_s: float,
+    precision: float,
+    news: Callable[[str], None],
 ) -> list[int]:
-    samples: list[int] = []
     if run_count is not None:
-        return [time_once(run, clock) for _ in range(run_count)]
+        return time_many(run, run_count, clock, news)
+    samples: list[int] = []
     now = begin = clock()
     end = begin + int(duration_s * 1e9)
     look = FEW_SAMPLES
@@ -121,6 +153,8 @@ def _sample(
         run()
         now = clock()
         samples.append(now - start)
+        if now - start > SLOW_RUN_NS:
+            news(_slow_news(samples, MINIMUM_RUN_COUNT))
         if precision and len(samples) >= look and now - begin >= LEAST_SECONDS * 1e9:
             if is_precise(samples, precision):
                 break

@@ -54,7 +54,16 @@ def expand(config: RunConfig, axes: Axes) -> tuple[Variant, ...]:
         for level in axes.graph_optimizations or [config.graph_optimization]
         for dims in itertools.product(*series)
     ]
-    return tuple(Variant(_label(each, axes, names), _applied(each, config)) for each in found)
+    labels = _numbered([_label(each, axes, names) for each in found])
+    return tuple(Variant(label, _applied(each, config)) for label, each in zip(labels, found, strict=True))
+
+
+def _numbered(labels: Sequence[str]) -> list[str]:
+    """The labels, those that were there before followed by a number."""
+    return [
+        f"{label} ({labels[: index + 1].count(label)})" if label in labels[:index] else label
+        for index, label in enumerate(labels)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from onnx import numpy_helper
 
 from tests.command_line import onnxctl, strict_json
 from tests.conftest import SAMPLES
+from tests.runtime.models import write_model
 
 pytest.importorskip("onnxruntime")
 LINEAR = os.fspath(SAMPLES / "linear_regression.onnx")
@@ -165,8 +166,49 @@ def test_variants_are_compared_and_judged() -> None:
         (["--graph-optimization", "all,most"], b"most: no such level"),
         (["--threads", "1,2", "--verify"], b"--verify goes with one model"),
         (["--threads", "1,2", "--baseline", "old.json"], b"--baseline goes with one"),
+        (["-", "--threads", "1"], b"standard input goes with one"),
+        (["--threads", "1,2", "--provider", "cpu", "--require", "cuda"], b"no variant asks for it"),
     ],
 )
 def test_variants_asked_wrongly_are_told(arguments: list[str], said: bytes) -> None:
     done = onnxctl("run", LINEAR, *arguments)
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+def test_a_model_that_can_not_be_run_costs_one_row(tmp_path: Path) -> None:
+    unknown = write_model(tmp_path, "g (float[2] x) => (float[2] y) { y = Frobnicate(x) }", "unknown.onnx")
+    quick = ("--duration", "0.1", "--warmup", "1", "--precision", "50%")
+    gone = os.fspath(tmp_path / "gone.onnx")
+    done = onnxctl("run", LINEAR, unknown, gone, LINEAR, *quick, "--assert", "load < 60s", "--json")
+    data = strict_json(done.stdout)["data"]
+    assert done.returncode == 3, done.stderr
+    assert [each["error"] and each["error"]["error"] for each in data["variants"]] == [
+        None, "UnsupportedModel", "UnreadableFile", None,
+    ]  # fmt: skip
+    assert [len(each["assertions"]) for each in data["variants"]] == [1, 0, 0, 1], "what failed fulfils no condition"
+    assert data["variants"][3]["label"] == "linear_regression.onnx (2)"
+
+
+def test_variants_asked_for_a_symbol_they_lack_are_named() -> None:
+    done = onnxctl("run", LINEAR, os.fspath(SAMPLES / "strings.onnx"), "--dim", "nothing=2")
+    assert done.returncode == 2 and b"linear_regression.onnx: " in done.stderr
+
+
+CUSTOM = """<ir_version: 8, opset_import: ["": 17, "ai.onnx.contrib": 1]>
+g (string[N] x) => (string[N] y) { y = ai.onnx.contrib.StringUpper(x) }"""
+
+
+def test_custom_operators_run_from_their_library(tmp_path: Path) -> None:
+    library = pytest.importorskip("onnxruntime_extensions").get_library_path()
+    path = write_model(tmp_path, CUSTOM)
+    done = onnxctl("run", path, "--custom-ops", library, "--verify", *QUICK, "--json")
+    data = strict_json(done.stdout)["data"]
+    assert done.returncode == 0, done.stderr
+    assert data["verification"][0]["status"] == "equal"
+    assert data["outputs"][0]["sample"] == data["inputs"][0]["sample"].upper()
+    assert "foreign-code" in {each["code"] for each in data["findings"]}
+
+
+def test_custom_operators_without_their_library_are_told_of_it(tmp_path: Path) -> None:
+    done = onnxctl("run", write_model(tmp_path, CUSTOM), *QUICK)
+    assert done.returncode == 3 and b"model.onnx: " in done.stderr and b"--custom-ops FILE" in done.stderr

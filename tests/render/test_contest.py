@@ -18,6 +18,7 @@ def test_each_variant_has_a_row_with_its_verdict() -> None:
         label="three", path="p", provider="cpu", dims=(), intra_op_threads=None, graph_optimization="all", error=error
     )
     shown = render(dataclasses.replace(report, variants=(first, slower, broken)), Screen()).splitlines()
+    shown = shown[: shown.index("Figures")]
     rows = {line.split()[0]: line for line in shown if line.split()[:1] in (["one"], ["two"], ["three"])}
     assert "the first" in rows["one"]
     assert "1.250" in rows["two"] and "1.200 to 1.300" in rows["two"] and "slower" in rows["two"]

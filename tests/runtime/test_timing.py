@@ -112,6 +112,15 @@ def test_news_tell_what_is_being_done() -> None:
     assert news == ["warming up", "timing 3 runs"]
 
 
+def test_slow_runs_are_told_one_by_one() -> None:
+    work, news = FakeWork(12_000 * MILLISECOND), list[str]()
+    time_runs(work.run, clock=work.clock, warmup_count=0, duration_s=1.0, news=news.append)
+    assert news[0] == "timing for 1 s at most, but 5 runs" and news[1:3] == [
+        "timed 1 of 5 runs, 12.0 s each",
+        "timed 2 of 5 runs, 12.0 s each",
+    ]
+
+
 def test_steadiness_needs_a_full_window_and_sees_slow_settling() -> None:
     assert not is_steady([10] * 9)
     assert is_steady([10] * 10)
