@@ -135,6 +135,7 @@ class _Search:
         self.pairs = {name: name for node in a.top.nodes for name in node.output} if a is b else pair_inner_values(a, b)
         self.cuts = find_cuts(a, self.pairs)
         names = pair_values(a.model.proto.graph.input, b.model.proto.graph.input)
+        self.refuse_strangers([y for x, y in names if x is None and y not in b.top.initializers])
         self.config = ProbeConfig(
             before=sides[0],
             after=sides[1],
@@ -146,6 +147,16 @@ class _Search:
             output_names=(),
             tolerance=tolerance,
         )
+
+    def refuse_strangers(self, unfed: Sequence[str | None]) -> None:
+        """Raise UsageError for models that can't be held against each other; unfed are b's inputs without a partner."""
+        from onnxctl.errors import UsageError
+
+        hint = "onnxctl diff tells how their inputs and outputs differ"
+        if not self.cuts[-1].names:
+            raise UsageError("no output of the one model stands for an output of the other", hint=hint)
+        if unfed:
+            raise UsageError(f"the second model's input {unfed[0]!r} has no counterpart in the first", hint=hint)
 
     def run(self, folder: str | None) -> BisectReport:
         """Compare the outputs; where they differ, narrow the cuts down, then the nodes that show it by themselves."""

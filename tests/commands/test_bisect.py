@@ -216,3 +216,19 @@ def test_nothing_is_written_where_nothing_differs(tmp_path: Path) -> None:
 )
 def test_what_is_asked_wrongly_is_exit_2(arguments: list[str]) -> None:
     assert command("bisect", *arguments).returncode == 2
+
+
+def test_models_that_cannot_be_held_against_each_other_are_told_so(tmp_path: Path) -> None:
+    texts = {
+        "one": "(float[2] x) => (float[2] y) { y = Neg (x) }",
+        "two": "(float[2] x, float[2] z) => (float[2] y) { y = Add (x, z) }",
+        "other": "(float[2] x) => (int64[1] n) { n = Shape (x) }",
+    }
+    paths = {name: saved(tmp_path, parser.parse_model(f"{HEAD} g {text}"), name) for name, text in texts.items()}
+    with pytest.raises(UsageError, match="input 'z'"):
+        onnxctl.bisect(paths["one"], paths["two"])
+    assert onnxctl.bisect(paths["two"], paths["one"]).verdict == "different"
+    two_outputs = "(float[2] x) => (float[2] a, float[2] b) { a = Neg (x) b = Abs (x) }"
+    paths["none"] = saved(tmp_path, parser.parse_model(f"{HEAD} g {two_outputs}"), "none")
+    with pytest.raises(UsageError, match="no output"):
+        onnxctl.bisect(paths["none"], paths["other"])
