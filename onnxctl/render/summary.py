@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
@@ -27,12 +28,20 @@ from onnxctl.render.units import count_of, format_bytes, format_count, operator_
 if TYPE_CHECKING:
     from onnxctl.reports import DtypeParameters, FileInfo, Finding, FunctionInfo, ModelSummary, TensorSpec
 
-_ALIKE = 4
-"""So many neighbouring inputs or outputs of one type are shown as the first, a count, and the last."""
+_LINES = 23
+"""What a terminal of 24 lines shows above the prompt, the command itself scrolled away."""
 
-_LONGEST_VALUE = 140
+_WIDTH = 80
+_ALIKE = 4
+"""So many neighbouring inputs or outputs of one type are shown in one row."""
+
+_MOST_SPECS, _MOST_FILES, _MOST_FUNCTIONS, _MOST_FINDINGS = 4, 3, 3, 3
+"""Rows of the first screen: inputs, outputs, files, functions, findings."""
+
+_FEWEST_BARS, _MOST_BARS = 2, 8
+_LONGEST_VALUE = 60
 _LONGEST_SENTENCE = 64
-"""Characters of the model's own description: one line of a small terminal."""
+"""Characters of a fact: one line of a small terminal."""
 _MORE = "more: --cost --memory --weights --precision --findings --nodes --tree --text"
 
 
@@ -48,18 +57,64 @@ def summary_document(report: ModelSummary) -> Document:
 
 
 def _first_screen(report: ModelSummary) -> list[Block]:
-    blocks: list[Block] = [Facts(_facts(report)), *_files(report.files)]
+    """What matters first in _LINES lines of _WIDTH cells: operators and metadata get what the rest leaves."""
+    above: list[Block] = [Facts(_facts(report)), *_files(report.files)]
     if report.inputs or report.outputs:
-        blocks.append(_interface(report.inputs, report.outputs))
-    if report.operators:
-        rows = tuple((operator_name(each.domain, each.op_type), each.count) for each in report.operators)
-        blocks += [Heading("Operators", _node_note(report)), Histogram("operator", rows)]
-    blocks += _functions(report.functions)
-    if report.metadata:
-        blocks += [Heading("Metadata"), Facts(tuple((key, _shortened(value)) for key, value in report.metadata))]
-    if report.findings:
-        blocks += [Heading("Findings"), Findings(report.findings)]
-    return blocks
+        above.append(_interface(report.inputs, report.outputs))
+    functions, findings = _functions(report.functions), _first_findings(report.findings)
+    room = _LINES - 4 - _line_count([*above, *functions, *findings])
+    operators = tuple((operator_name(each.domain, each.op_type), each.count) for each in report.operators)
+    fewest = 4 + min(_FEWEST_BARS, len(operators)) if operators else 0
+    metadata = _metadata(report.metadata, room - fewest - 2)
+    bars = min(max(room - _line_count(metadata) - 4, 1), _MOST_BARS)
+    drawn: list[Block] = []
+    if operators:
+        drawn = [Heading("Operators", _node_note(report)), Histogram("operator", operators, bars)]
+    return [*above, *drawn, *functions, *metadata, *findings]
+
+
+def _line_count(blocks: Sequence[Block]) -> int:
+    """Lines that the blocks take in a terminal of _WIDTH cells, with the empty ones before them."""
+    lines = 0
+    for before, block in zip((None, *blocks), blocks, strict=False):
+        lines += not isinstance(before, Heading) and not (isinstance(block, Paragraph) and block.continues)
+        match block:
+            case Facts():
+                lines += len(block.rows)
+            case Table():
+                lines += len(block.rows) + block.titled
+            case Findings():
+                lines += sum(-(-_finding_length(each) // (_WIDTH - 16)) for each in block.findings)
+            case _:
+                lines += 1
+    return lines
+
+
+def _finding_length(finding: Finding) -> int:
+    return sum(map(len, (finding.where, finding.message, finding.code))) + 8
+
+
+def _first_findings(findings: Sequence[Finding]) -> list[Block]:
+    """The worst, without what to do: `--findings` tells that, and looks for more."""
+    if not findings:
+        return []
+    severities = ("error", "warning", "info")
+    worst = sorted(findings, key=lambda each: severities.index(each.severity))[:_MOST_FINDINGS]
+    note = f"{len(worst)} of {len(findings)}; " if len(worst) < len(findings) else ""
+    shown = tuple(dataclasses.replace(each, where=_shortened(each.where, 40), hint="") for each in worst)
+    return [Heading("Findings", f"{note}--findings tells what to do, and looks closer"), Findings(shown)]
+
+
+def _metadata(entries: Sequence[tuple[str, str]], most: int) -> list[Block]:
+    if not entries:
+        return []
+    shown = entries[: max(most, 0)]
+    note = "" if len(shown) == len(entries) else count_of(len(entries), "entry", "entries")
+    rows = tuple((_shortened(key, 24), _shortened(value, _LONGEST_VALUE - 12)) for key, value in shown)
+    return [
+        Heading("Metadata", f"{len(shown)} of {note}" if note and shown else note),
+        *([Facts(rows)] if rows else []),
+    ]
 
 
 def _sections(report: ModelSummary) -> list[Block]:
@@ -120,27 +175,35 @@ def _interface(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> T
 
 
 def _interface_rows(role: str, specs: Sequence[TensorSpec]) -> list[tuple[Cell, ...]]:
-    """A row for each, but long runs of alike ones shortened."""
+    """A row for each; those with defaults together, and long runs of alike ones."""
+    fed = [spec for spec in specs if not spec.has_default]
     rows: list[tuple[Cell, ...]] = []
-    for (kind, has_default), group in groupby(specs, key=lambda spec: (spec.type, spec.has_default)):
-        alike: list[tuple[Cell, ...]] = [
-            (role, spec.name, kind, "has a default" if has_default else "") for spec in group
-        ]
-        if len(alike) >= _ALIKE:
-            alike[1:-1] = [("", Styled(f"… {len(alike) - 2} more", "dim"), "", "")]
-        rows += alike
+    for kind, group in groupby(fed, key=lambda spec: spec.type):
+        names = [spec.name for spec in group]
+        if len(names) < _ALIKE:
+            rows += [(role, name, kind, "") for name in names]
+        else:
+            rows.append((role, f"{names[0]} … {names[-1]}", kind, f"{len(names)} alike"))
+    defaults = [spec for spec in specs if spec.has_default]
+    if len(defaults) == 1:
+        rows.append((role, defaults[0].name, defaults[0].type, "has a default"))
+    most = _MOST_SPECS - (len(defaults) > 1)
+    if len(rows) > most:
+        rows[most - 1 :] = [("", Styled(f"… {len(rows) - most + 1} more", "dim"), "", "")]
+    if len(defaults) > 1:
+        rows.append((role, Styled(f"… {len(defaults)} initializers", "dim"), "", "have defaults"))
     return rows
 
 
 def _facts(report: ModelSummary) -> tuple[tuple[str, Cell], ...]:
     opsets = ", ".join(f"{domain} {version}".strip() for domain, version in _opsets(report))
     producer = " ".join(filter(None, (report.producer_name, report.producer_version)))
-    model = ", ".join(filter(None, (report.domain, f"version {report.model_version}" if report.model_version else "")))
+    version = f"version {report.model_version}" if report.model_version else ""
+    graph = ", ".join(filter(None, (report.graph_name, report.domain, version)))
     facts = [
         ("format", f"IR {report.ir_version}, opset {opsets or 'not stated'}"),
-        ("producer", producer),
-        ("model", model),
-        ("graph", report.graph_name),
+        ("producer", _shortened(producer, _LONGEST_SENTENCE)),
+        ("graph", _shortened(graph, _LONGEST_SENTENCE)),
         ("about", _shortened(report.doc_string, _LONGEST_SENTENCE)),
         ("parameters", _parameter_note(report)),
     ]
@@ -167,8 +230,13 @@ def _files(files: Sequence[FileInfo]) -> list[Block]:
         Column(title="size", align="right"),
         Column(title="problem", overflow="wrap", style="bad"),
     )
-    rows = tuple((each.role, each.path, format_bytes(each.file_bytes), each.problem) for each in files)
-    return [Heading("Files"), Table(columns, rows, titled=False)]
+    troubled_first = sorted(files, key=lambda each: (each.role != "model", not each.problem))
+    shown = troubled_first if len(files) <= _MOST_FILES else troubled_first[: _MOST_FILES - 1]
+    rows = [(each.role, each.path, format_bytes(each.file_bytes), each.problem) for each in shown]
+    if others := troubled_first[len(shown) :]:
+        size = sum(each.file_bytes or 0 for each in others)
+        rows.append(("data", f"… {len(others)} more", format_bytes(size), ""))
+    return [Heading("Files"), Table(columns, tuple(rows), titled=False)]
 
 
 def _parameter_note(report: ModelSummary) -> str:
@@ -179,7 +247,12 @@ def _parameter_note(report: ModelSummary) -> str:
     if len(report.parameters) == 1:
         return f"{note}, all {report.parameters[0].dtype}, {tensors}"
     largest_first = sorted(report.parameters, key=lambda each: -each.byte_count)
-    return f"{note}: {', '.join(map(_dtype_note, largest_first))}; {tensors}"
+    for count in range(len(largest_first), 0, -1):
+        listed = ", ".join(map(_dtype_note, largest_first[:count]))
+        whole = f"{note}: {listed}{', …' if count < len(largest_first) else ''}; {tensors}"
+        if len(whole) <= _LONGEST_SENTENCE:
+            break
+    return whole
 
 
 def _dtype_note(each: DtypeParameters) -> str:
@@ -208,6 +281,7 @@ def _functions(functions: Sequence[FunctionInfo]) -> list[Block]:
             format_count(each.node_count),
             format_count(each.call_count),
         )
-        for each in functions
+        for each in functions[:_MOST_FUNCTIONS]
     )
-    return [Heading("Functions"), Table(columns, rows)]
+    note = f"{len(rows)} of {len(functions)}; --tree shows all" if len(rows) < len(functions) else ""
+    return [Heading("Functions", note), Table(columns, rows)]

@@ -1,12 +1,15 @@
 """What the summary of a model shows, and what it leaves for JSON."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
+import onnxctl
 from onnxctl.render.screen import Screen
 from onnxctl.render.text import render
 from onnxctl.reports import FileInfo, ModelSummary, OperatorCount, TensorSpec
+from tests.conftest import SAMPLES, sample_paths, shared_paths
 from tests.render.filling import filled
 
 
@@ -35,12 +38,38 @@ def spec(name: str, kind: str) -> TensorSpec:
     return TensorSpec(name=name, kind="tensor", type=kind, dtype="float32", shape=None)
 
 
-def test_long_runs_of_alike_inputs_are_shortened(summary: ModelSummary) -> None:
+def test_long_runs_of_alike_inputs_are_one_row(summary: ModelSummary) -> None:
     many = tuple(spec(f"past.{index}", "float32[batch, 12]") for index in range(24))
-    lines = render(dataclasses.replace(summary, inputs=(spec("ids", "int64[batch]"), *many)), Screen()).splitlines()
-    at = next(index for index, line in enumerate(lines) if "past.0 " in line)
-    assert "… 22 more" in lines[at + 1]
-    assert "past.23" in lines[at + 2]
+    shown = render(dataclasses.replace(summary, inputs=(spec("ids", "int64[batch]"), *many)), Screen())
+    assert "past.0 … past.23  float32[batch, 12]  24 alike" in shown
+
+
+def test_initializers_that_are_inputs_too_are_one_row(summary: ModelSummary) -> None:
+    weights = tuple(dataclasses.replace(spec(f"w{index}", "float32[3]"), has_default=True) for index in range(200))
+    shown = render(dataclasses.replace(summary, inputs=(*weights, spec("x", "float32[1]"))), Screen())
+    assert "… 200 initializers" in shown and "w7" not in shown
+    assert shown.index("x ") < shown.index("… 200 initializers")
+
+
+@pytest.mark.parametrize("path", [*sample_paths(), *shared_paths()], ids=lambda path: path.name)
+def test_the_first_screen_fits_a_small_terminal(path: Path) -> None:
+    """23 lines, so that the prompt fits below."""
+    lines = render(onnxctl.inspect(str(path)), Screen(width=80)).splitlines()
+    assert len(lines) <= 23 and max(map(len, lines)) <= 80
+
+
+def test_the_first_screen_fits_with_many_inputs_functions_and_entries() -> None:
+    some = onnxctl.inspect(str(SAMPLES / "local_function.onnx"))
+    full = dataclasses.replace(
+        some,
+        inputs=tuple(spec(f"in{index}", f"float32[{index}]") for index in range(30)),
+        operators=tuple(OperatorCount(domain="ai.onnx", op_type=f"Op{index}", count=9) for index in range(30)),
+        functions=(),
+        metadata=tuple((f"key{index}", "value " * 99) for index in range(30)),
+    )
+    lines = render(full, Screen(width=80)).splitlines()
+    assert len(lines) <= 23
+    assert "Metadata  30 entries" in lines
 
 
 def test_files_are_shown_where_there_is_something_to_say(summary: ModelSummary) -> None:
