@@ -108,13 +108,12 @@ def _first_findings(findings: Sequence[Finding]) -> list[Block]:
 def _metadata(entries: Sequence[tuple[str, str]], most: int) -> list[Block]:
     if not entries:
         return []
-    shown = entries[: max(most, 0)]
+    shown = entries if len(entries) == 1 else entries[: max(most, 0)]
     note = "" if len(shown) == len(entries) else count_of(len(entries), "entry", "entries")
+    if not shown:
+        return [Heading("Metadata", note)]
     rows = tuple((_shortened(key, 24), _shortened(value, _LONGEST_VALUE - 12)) for key, value in shown)
-    return [
-        Heading("Metadata", f"{len(shown)} of {note}" if note and shown else note),
-        *([Facts(rows)] if rows else []),
-    ]
+    return [Heading("Metadata", f"{len(shown)} of {note}" if note else ""), Facts(rows)]
 
 
 def _sections(report: ModelSummary) -> list[Block]:
