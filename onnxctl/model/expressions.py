@@ -173,6 +173,8 @@ class Expression:
 
     def __mul__(self, other: Dimension) -> Dimension:
         if isinstance(other, int):
+            if other == 1:
+                return self
             return from_terms({monomial: coefficient * other for monomial, coefficient in self.terms.items()})
         if len(self.terms) * len(other.terms) > MAXIMUM_SIZE:
             return opaque(f"({self})*({other})", bounded=is_natural(self) and is_natural(other))

@@ -25,11 +25,18 @@ def render(report: Report, screen: Screen) -> str:
 
 def lay_out(value: JSON, indent: str = "") -> str:
     """JSON with line breaks where a value is long, but never within the objects of a list or a list of numbers."""
-    text = json.dumps(value, allow_nan=False)
+    text = "" if _is_long(value) else json.dumps(value, allow_nan=False)
     inner = indent + "  "
-    if isinstance(value, dict) and len(text) > _LINE:
+    if isinstance(value, dict) and (not text or len(text) > _LINE):
         items = [f"{json.dumps(key)}: {lay_out(item, inner)}" for key, item in value.items()]
         return "{\n" + ",\n".join(inner + item for item in items) + f"\n{indent}}}"
-    if isinstance(value, list) and len(text) > _LINE and not isinstance(value[0], int | float):
+    if isinstance(value, list) and (not text or len(text) > _LINE) and not isinstance(value[0], int | float):
         return "[\n" + ",\n".join(inner + json.dumps(item, allow_nan=False) for item in value) + f"\n{indent}]"
-    return text
+    return text or json.dumps(value, allow_nan=False)
+
+
+def _is_long(value: JSON) -> bool:
+    """Whether it can't fit a line, seen without writing it: lists of a hundred thousand nodes are written once."""
+    if isinstance(value, dict):
+        return any(map(_is_long, value.values()))
+    return isinstance(value, list) and len(value) > _LINE

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from onnxctl.analysis.cost.walk import Row, count_nodes
 from onnxctl.analysis.selection import size_order
@@ -42,7 +43,7 @@ def _report(rows: list[Row], found: Propagation, dims: Mapping[str, int], nodes:
         arithmetic_intensity=intensity,
         operators=tuple(sorted(operators, key=lambda each: (-size_order(each.flops), each.domain, each.op_type))),
         node_count=len(rows),
-        nodes=tuple(map(node_cost, rows)) if nodes else None,
+        nodes=_node_costs(rows) if nodes else None,
         uncounted=tuple(_uncounted(by_operator)),
         contradictions=tuple(f"{each.where}: {each.message}" for each in found.assumptions if each.contradiction),
         complete=found.complete,
@@ -81,7 +82,20 @@ def _operator_cost(domain: str, op_type: str, rows: list[Row]) -> OperatorCost:
     )
 
 
-def node_cost(row: Row) -> NodeCost:
+def quantity(amount: Dimension) -> Quantity:
+    """The amount for a report: a number, or a polynomial with its terms."""
+    if isinstance(amount, int):
+        return Quantity(value=amount, expression=str(amount))
+    return Quantity(value=None, expression=str(amount), terms=tuple(sorted_terms(amount)))
+
+
+def _node_costs(rows: Iterable[Row]) -> tuple[NodeCost, ...]:
+    """All rows as a report shows them; equal amounts, and most layers have equals, are written once."""
+    written = functools.cache(quantity)
+    return tuple(node_cost(row, written) for row in rows)
+
+
+def node_cost(row: Row, quantity: Callable[[Dimension], Quantity] = quantity) -> NodeCost:
     """One node's row as a report shows it."""
     return NodeCost(
         scope=row.scope,
@@ -103,10 +117,3 @@ def _uncounted(by_operator: Mapping[tuple[str, str], list[Row]]) -> Iterator[Unc
         for reason in dict.fromkeys(row.reason for row in missing):
             count = sum(row.reason == reason for row in missing)
             yield UncountedOperator(domain=domain, op_type=op_type, count=count, reason=reason)
-
-
-def quantity(amount: Dimension) -> Quantity:
-    """The amount for a report: a number, or a polynomial with its terms."""
-    if isinstance(amount, int):
-        return Quantity(value=amount, expression=str(amount))
-    return Quantity(value=None, expression=str(amount), terms=tuple(sorted_terms(amount)))

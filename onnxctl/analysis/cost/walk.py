@@ -156,8 +156,8 @@ def _total(facts: list[Fact]) -> Dimension | None:
         dtype = DTYPES.get(fact.dtype or 0)
         if fact.shape is None or dtype is None or not dtype.bits:
             return None
-        bits = dtype.bits * product(fact.shape)
-        total = total + (bits + 7) // 8
+        count = product(fact.shape)
+        total = total + (dtype.bits // 8 * count if dtype.bits % 8 == 0 else (dtype.bits * count + 7) // 8)
     return total
 
 
