@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 
 from onnx import NodeProto, TensorProto
 
-from onnxctl.model.dimensions import Dimension, symbols
+from onnxctl.model.dimensions import Dimension, sole_symbol, symbols
 from onnxctl.model.graph import Graph
 from onnxctl.model.names import as_text, node_label
 from onnxctl.model.nodes import DEFAULT_DOMAINS
@@ -166,14 +166,11 @@ class _Knowledge:
         """Whether it knows every dimension of the value."""
         scope = self._stated.of(graph)
         shape = None if scope is None else scope.shape(name)
-        if shape is None or not all(isinstance(each, int) or str(each) in self._names(each) for each in shape):
+        if shape is None or not all(isinstance(each, int) or _is_named(each) for each in shape):
             return False
         if id(graph) not in self._open:
             self._open[id(graph)] = self._open_values(graph)
         return name not in self._open[id(graph)]
-
-    def _names(self, dimension: Dimension) -> set[str]:
-        return {each.name for each in symbols(dimension) if not each.unknown}
 
     def _open_values(self, graph: Graph) -> set[str]:
         """The values of a scope whose shape depends on values that are no constants."""
@@ -185,6 +182,11 @@ class _Knowledge:
             if depends or not found.isdisjoint(node.input):
                 found.update(name for name in node.output if not _is_stated(graph, name))
         return found
+
+
+def _is_named(dimension: Dimension) -> bool:
+    only = sole_symbol(dimension)
+    return only is not None and not only.unknown
 
 
 def _is_stated(graph: Graph, name: str) -> bool:

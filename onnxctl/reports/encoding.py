@@ -26,7 +26,8 @@ def encode(value: object) -> JSON:
     if isinstance(value, tuple | list):
         return [encode(item) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: encode(getattr(value, each.name)) for each in fields(value)}
+        names: tuple[str, ...] = type(value).__slots__  # type: ignore[attr-defined]  # its fields: reports have slots
+        return {name: encode(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(key): encode(item) for key, item in value.items()}
     raise TypeError(f"no JSON form for {type(value).__name__}")

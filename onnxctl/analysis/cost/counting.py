@@ -29,8 +29,9 @@ def _report(rows: list[Row], found: Propagation, dims: Mapping[str, int], nodes:
     by_operator: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         by_operator.setdefault((_shown_domain(row), as_text(row.node.op_type)), []).append(row)
-    operators = [_operator_cost(domain, op_type, of_type) for (domain, op_type), of_type in by_operator.items()]
-    macs, flops, read, written = _sums(rows)
+    sums = {operator: _sums(of_type) for operator, of_type in by_operator.items()}
+    operators = [_operator_cost(operator, of_type, sums[operator]) for operator, of_type in by_operator.items()]
+    macs, flops, read, written = (_sum(each[index] for each in sums.values()) for index in range(4))
     total_bytes = read + written
     intensity = flops / total_bytes if isinstance(flops, int) and isinstance(total_bytes, int) and total_bytes else None
     return CostReport(
@@ -50,11 +51,15 @@ def _report(rows: list[Row], found: Propagation, dims: Mapping[str, int], nodes:
     )
 
 
+_Sums = tuple[Dimension, Dimension, Dimension, Dimension]
+"""MACs, FLOPs, bytes read and bytes written."""
+
+
 def _shown_domain(row: Row) -> str:
     return "ai.onnx" if row.node.domain in DEFAULT_DOMAINS else as_text(row.node.domain)
 
 
-def _sums(rows: list[Row]) -> tuple[Dimension, Dimension, Dimension, Dimension]:
+def _sums(rows: list[Row]) -> _Sums:
     """MACs, FLOPs, bytes read and bytes written of all rows that could be counted."""
     macs: Dimension = 0
     others: Dimension = 0
@@ -68,8 +73,15 @@ def _sums(rows: list[Row]) -> tuple[Dimension, Dimension, Dimension, Dimension]:
     return macs, 2 * macs + others, read, written
 
 
-def _operator_cost(domain: str, op_type: str, rows: list[Row]) -> OperatorCost:
-    macs, flops, read, written = _sums(rows)
+def _sum(amounts: Iterable[Dimension]) -> Dimension:
+    total: Dimension = 0
+    for each in amounts:
+        total = total + each
+    return total
+
+
+def _operator_cost(operator: tuple[str, str], rows: list[Row], sums: _Sums) -> OperatorCost:
+    (domain, op_type), (macs, flops, read, written) = operator, sums
     return OperatorCost(
         domain=domain,
         op_type=op_type,
