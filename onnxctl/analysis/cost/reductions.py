@@ -44,6 +44,10 @@ _REDUCTIONS = {
 }
 
 
+_REQUANTIZED = 4
+"""Operations that bring a sum back to 8 bits: scale, round, shift, clip."""
+
+
 def _reduction(operation: Operation) -> Work:
     """So many operations for each input element and each output element."""
     each, last = _REDUCTIONS[operation.op_type]
@@ -142,6 +146,11 @@ def _skip_normalization(per_element: int) -> Formula:
     return formula
 
 
+def _quantized_mean(operation: Operation) -> Work:
+    """The mean of a quantized tensor: each element is added once, each result is scaled anew."""
+    return Work(others=operation.input_elements() + _REQUANTIZED * operation.output_elements())
+
+
 REDUCTIONS: dict[str, Formula] = dict.fromkeys(_REDUCTIONS, _reduction)
 REDUCTIONS |= {
     "MaxPool": _pooling,
@@ -164,7 +173,9 @@ CONTRIB_REDUCTIONS: dict[str, Formula] = {
     "SkipSimplifiedLayerNormalization": _skip_normalization(4),
     "EmbedLayerNormalization": lambda operation: Work(others=9 * operation.output_elements()),
     "QLinearSoftmax": lambda operation: Work(others=(SOFTMAX_OPERATIONS + 4) * operation.output_elements()),
-    "QLinearGlobalAveragePool": lambda operation: Work(
-        others=operation.input_elements() + 4 * operation.output_elements()
+    "QLinearAveragePool": lambda operation: Work(
+        others=_pooling(operation).others + _REQUANTIZED * operation.output_elements()
     ),
+    "QLinearGlobalAveragePool": _quantized_mean,
+    "QLinearReduceMean": _quantized_mean,
 }

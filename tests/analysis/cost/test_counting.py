@@ -172,3 +172,25 @@ def test_weights_are_counted_once_for_each_operator() -> None:
     )
     assert conv.parameter_count == expected
     assert cost.nodes is None
+
+
+@pytest.mark.parametrize(
+    ("operator", "attributes", "shape", "additions"),
+    [
+        ("QLinearAveragePool", "kernel_shape = [2, 2], strides = [2, 2]", "1, 3, 4, 4", 2 * 2 * 12),
+        ("QLinearReduceMean", "axes = [2, 3]", "1, 3, 8, 8", 192),
+    ],
+)
+def test_quantized_means_add_their_elements_and_scale_each_result(
+    operator: str, attributes: str, shape: str, additions: int, tmp_path: Path
+) -> None:
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 9, opset_import: ["" : 20, "com.microsoft" : 1]>
+        g (uint8[{shape}] x) => (y) <float scale = {{0.5}}, uint8 zero = {{0}}> {{
+            y = com.microsoft.{operator} <{attributes}> (x, scale, zero, scale, zero)
+        }}"""
+    )
+    results = 12 if operator == "QLinearAveragePool" else 3
+    cost = cost_of(model, tmp_path)
+    assert not cost.uncounted
+    assert cost.flops.value == additions + 4 * results
