@@ -14,7 +14,7 @@ from onnxctl.runtime.session import SessionSettings, open_session
 from onnxctl.runtime.timing import time_once
 
 _LEAST_RUN_COUNT = 3
-_LEAST_NS = 100_000_000
+_LEAST_NS = 200_000_000
 _LONGEST_RUN_NS = 20_000_000
 """After a product that takes longer none is tried that has eight times the work."""
 

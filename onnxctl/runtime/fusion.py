@@ -20,8 +20,11 @@ _BLOCKED_LAYOUT = "_nchwc"
 """onnxruntime calls the blocked form of a node after the tensor it makes, with this at the end."""
 
 _OUT_OF_BLOCKED = "ReorderOutput"
-_RENAMED = re.compile(r"(?:_token_\d+)?$")
-"""What onnxruntime adds to a name that it has used already."""
+_RENAMED = re.compile(r"(?:/\w+Fusion/?)?(?:_token_\d+)?$")
+"""What onnxruntime adds to the name of a node that it fuses with others, and to one that it has used already."""
+
+_FLOAT32_FORM = "InsertedPrecisionFreeCast_"
+"""What onnxruntime puts before the names of float16 tensors, and of their casts, where it computes in float32."""
 
 _REARRANGES = ("Transpose", "ReorderInput", "ReorderOutput", "Cast", "MemcpyToHost", "MemcpyFromHost")
 """Operators that onnxruntime puts between nodes: they stand for none."""
@@ -68,7 +71,7 @@ class _Matcher:
             if node.op_type.startswith("Q"):
                 self._claim_until_quantized(owner, anchors[owner])
         for owner, node in enumerate(self._optimized):
-            if all(map(self._is_clear, node.input)):
+            if self._blocked(node) or all(map(self._is_clear, node.input)):
                 self._claim_behind(owner, anchors[owner])
         self._claim_after({owner for owner, node in enumerate(self._optimized) if self._blocked(node)})
         found: list[list[str]] = [[] for _ in self._optimized]
@@ -79,13 +82,14 @@ class _Matcher:
 
     def _made(self, node: NodeProto) -> list[str]:
         """The model's tensors that the node makes, one whose blocked form it makes included."""
-        if node.op_type == _OUT_OF_BLOCKED:
+        if node.op_type == _OUT_OF_BLOCKED or (node.op_type == "Cast" and node.name.startswith(_FLOAT32_FORM)):
             return []  # it computes nothing: what it puts out was made before
-        blocked = self._blocked(node)
-        return [name for name in (*node.output, blocked) if name in self._makers]
+        names = (*(name.removeprefix(_FLOAT32_FORM) for name in node.output), self._blocked(node))
+        return [name for name in names if name in self._makers]
 
     def _blocked(self, node: NodeProto) -> str:
-        name = node.name.removesuffix(_BLOCKED_LAYOUT) if node.name.endswith(_BLOCKED_LAYOUT) else ""
+        blocked = node.name.endswith(_BLOCKED_LAYOUT)
+        name = node.name.removesuffix(_BLOCKED_LAYOUT).removeprefix(_FLOAT32_FORM) if blocked else ""
         return name if name in self._makers else ""
 
     def _namesake(self, node: NodeProto, owner: int) -> set[int]:

@@ -220,24 +220,21 @@ def _by_key(
 ) -> dict[NodeKey, tuple[str, ...]]:
     """Originals by node that ran: nodes are known by name and operator, namesakes by their order.
 
-    The order is that of their indices, which is the graph's; where their numbers differ, nothing is said.
+    The order is that in which they first ran, as the graph is written; indices are not: what onnxruntime adds comes
+    last there. Where the numbers differ, nothing is said.
     """
     ran: dict[tuple[str, str], list[NodeKey]] = defaultdict(list)
-    for key in sorted(keys, key=lambda key: key.index):
-        ran[_given_name(key), key.op_type].append(key)
+    for key in keys:
+        name = "" if key.name in (key.op_type, f"{key.op_type}_{key.index}") else key.name  # it has none
+        ran[name, key.op_type].append(key)
     written: dict[tuple[str, str], list[tuple[str, ...]]] = defaultdict(list)
     for node, names in zip(nodes, originals, strict=True):
-        written[_given_name(node), node.op_type].append(names)
+        written["" if node.name == node.op_type else node.name, node.op_type].append(names)
     found: dict[NodeKey, tuple[str, ...]] = {}
     for known_as, namesakes in ran.items():
         if len(namesakes) == len(written[known_as]):
             found |= dict(zip(namesakes, written[known_as], strict=True))
     return found
-
-
-def _given_name(node: Any) -> str:
-    """The name of a node, "" where it has none: a profile shows the operator instead."""
-    return "" if node.name == node.op_type else str(node.name)
 
 
 def _profiles(recording: Recording, originals: Mapping[NodeKey, tuple[str, ...]]) -> tuple[NodeProfile, ...]:

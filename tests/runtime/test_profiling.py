@@ -122,6 +122,53 @@ def test_quantized_nodes_in_another_layout_are_known_by_their_names(tmp_path: Pa
     assert found["classify/QGemm"][-1] == "classify" and "conv2" not in found["classify/QGemm"]
 
 
+def test_float16_computed_in_float32_is_known_by_the_names_without_the_casts(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 13]> g (float16[1, 16, 8, 8] x) => (float16[1, 4] y)
+        { [first] a = Conv <pads = [1, 1, 1, 1]> (x, w) [flat] b = Flatten(a) [last] y = MatMul(b, v) }"""
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.full((16, 16, 3, 3), 0.01, np.float16), "w"))
+    model.graph.initializer.append(numpy_helper.from_array(np.full((1024, 4), 0.01, np.float16), "v"))
+    onnx.save(model, tmp_path / "model.onnx")
+    found = originals_of(tmp_path / "model.onnx", tmp_path)
+    assert [each for name, each in found.items() if name.endswith(("/Conv", "/MatMul"))] == [("first",), ("last",)]
+    assert not any(each for name, each in found.items() if name.endswith("/Cast"))
+
+
+def test_a_product_fused_between_reshapes_keeps_its_work(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 13]> g (float[2, 8, 16] x) => (float[2, 8, 4] y)
+        { [product] a = MatMul(x, w) [bias] y = Add(a, b) }"""
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.full((16, 4), 0.01, np.float32), "w"))
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(4, np.float32), "b"))
+    onnx.save(model, tmp_path / "model.onnx")
+    found = originals_of(tmp_path / "model.onnx", tmp_path)
+    assert [each for each in found.values() if "product" in each] == [
+        each for n, each in found.items() if n.endswith(("/Gemm", "/MatMul"))
+    ]
+
+
+def test_nodes_without_a_name_are_known_by_their_order(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["": 13]> g (float[4] x) => (float[4] y)
+        { a = Sin(x) b = Cos(a) y = Sin(b) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "model.onnx")
+    found = profile_in_child(RunConfig(path=str(tmp_path / "model.onnx")), median_ns=1e8, calibrate=False)
+    assert {each.original_nodes for each in found.nodes} == {("Sin(a)",), ("Cos(b)",), ("Sin(y)",)}
+
+
+def test_namesakes_are_told_apart_by_the_order_they_run_in(tmp_path: Path) -> None:
+    """onnxruntime gives what it fuses the last indices, wherever in the graph it is."""
+    text = """<ir_version: 8, opset_import: ["": 13]> g (float[64, 64] x) => (float[64, 64] y)
+        { a = Gemm(x, x) b = Relu(a) c = Gemm(b, x) d = Sin(c) e = Gemm(d, x) y = Relu(e) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "model.onnx")
+    config = RunConfig(path=str(tmp_path / "model.onnx"))
+    nodes = profile_in_child(config, median_ns=1e8, calibrate=False).nodes
+    fused = {each.original_nodes for each in nodes if each.op_type == "FusedGemm"}
+    assert fused == {("Gemm(a)", "Relu(b)"), ("Gemm(e)", "Relu(y)")}
+    assert {each.original_nodes for each in nodes if each.op_type == "Gemm"} == {("Gemm(c)",)}
+
+
 def test_nothing_is_claimed_past_nodes_that_nothing_is_known_of(tmp_path: Path) -> None:
     model = onnx.parser.parse_model(
         """<ir_version: 8, opset_import: ["": 13]> g (float[4] x) => (float[4] y)
