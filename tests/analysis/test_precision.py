@@ -195,3 +195,11 @@ def test_parsing_of_texts_used_here_is_that_of_onnx() -> None:
     for what, (text, _) in QUANTIZED.items():
         if what != "4 bits":
             onnx.checker.check_model(parser.parse_model(f"{HEADER} {text}"), full_check=True)
+
+
+def test_weights_packed_into_bytes_are_counted_one_by_one(tmp_path: Path) -> None:
+    text = """g (float[1, 64] x) => (float[1, 2] y) <uint8[2, 2, 16] w = {%s}, float[4] s = {1, 1, 1, 1}> {
+        y = com.microsoft.MatMulNBits<K: int = 64, N: int = 2, bits: int = 4, block_size: int = 32>(x, w, s) }"""
+    report = of_text(tmp_path, text % ", ".join(["17"] * 64))
+    assert report.bits_per_weight == pytest.approx(8 * (64 + 16) / (128 + 4))
+    assert report.quantized_element_share == pytest.approx(128 / 132)

@@ -10,7 +10,7 @@ from onnx import TensorProto
 from onnxctl.analysis.cost.walk import Row, count_nodes
 from onnxctl.analysis.precision.half import look_at_half
 from onnxctl.analysis.precision.mixed import cast_chains, find_islands, half_type
-from onnxctl.analysis.precision.quantization import Arithmetic, arithmetic_of, quantized_weights
+from onnxctl.analysis.precision.quantization import Arithmetic, arithmetic_of, quantized_weights, unpacked_counts
 from onnxctl.analysis.weights import count_parameters, weights_of
 from onnxctl.model.dimensions import evaluate, symbols
 from onnxctl.model.graph import ModelGraphs
@@ -66,7 +66,9 @@ class _Stored:
         weights = [each for each in weights_of(graphs.model) if each.data_type != TensorProto.STRING]
         elements = sum(weight.element_count for weight in weights)
         stored_bytes = sum(weight.byte_count for weight in weights)
-        self.bits_per_weight = 8 * stored_bytes / elements if elements else None
+        unpacked = unpacked_counts(graphs)
+        counts = {id(each): unpacked.get((each.scope, each.name), each.element_count) for each in weights}
+        self.bits_per_weight = 8 * stored_bytes / sum(counts.values()) if elements else None
         self.rows = tuple(
             WeightPrecision(
                 dtype=row.dtype,
@@ -79,7 +81,7 @@ class _Stored:
         )
         names = quantized_weights(graphs)
         quantized = [weight for weight in weights if (weight.scope, weight.name) in names]
-        self.quantized_element_share = _share(sum(each.element_count for each in quantized), elements)
+        self.quantized_element_share = _share(sum(counts[id(each)] for each in quantized), sum(counts.values()))
         self.quantized_byte_share = _share(sum(each.byte_count for each in quantized), stored_bytes)
 
 

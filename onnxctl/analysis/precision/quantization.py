@@ -106,3 +106,19 @@ def _quantized(graphs: ModelGraphs) -> Iterator[tuple[str, str]]:
                 dtype = DTYPES.get(tensor.proto.data_type)
                 if dtype is not None and 0 < dtype.bits <= 8 and dtype.number not in _NOT_QUANTIZED:
                     yield owner.path, name
+
+
+def unpacked_counts(graphs: ModelGraphs) -> dict[tuple[str, str], int]:
+    """How many weights the tensors hold that pack several into a byte, by scope and name: K times N of a MatMul.
+
+    Source: MatMulNBits and MatMulBnb4 in https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md.
+    """
+    found: dict[tuple[str, str], int] = {}
+    for scope in graphs.scopes():
+        for node in scope.nodes:
+            if node.domain == "com.microsoft" and node.op_type in ("MatMulNBits", "MatMulBnb4") and len(node.input) > 1:
+                depth, width = attribute(node, "K", 0), attribute(node, "N", 0)
+                owner = scope.scope_of(node.input[1])
+                if owner is not None and isinstance(depth, int) and isinstance(width, int) and depth * width > 0:
+                    found[owner.path, node.input[1]] = depth * width
+    return found
