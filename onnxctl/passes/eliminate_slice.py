@@ -1,6 +1,6 @@
-"""Remove Slice that takes everything: Slice(x, starts, ends, axes, steps) = x.
+"""Remove Slice and Split that take everything: Slice(x, starts, ends, axes, steps) = x, and Split(x) in one piece = x.
 
-That is so where every start is 0, every step 1 and every end at or past the size of its axis (or past 2^31 - 2, which
+A Slice does where every start is 0, every step 1 and every end at or past the size of its axis (or past 2^31 - 2, which
 means "to the end" where the size is unknown). Opsets 1 on: the bounds are attributes before 10 and constant inputs
 since.
 """
@@ -20,8 +20,8 @@ TO_THE_END = 2**31 - 1
 def eliminate_slice(graph: Graph, context: Context) -> int:
     """Let readers of the result read the input; returns how many nodes went."""
     found = 0
-    for node in standard_nodes(graph, "Slice"):
-        if _takes_everything(graph, node):
+    for node in standard_nodes(graph, "Slice", "Split"):
+        if len(node.output) == 1 if node.op_type == "Split" else _takes_everything(graph, node):
             found += bypass(graph, context, node, node.input[0])
     return found
 

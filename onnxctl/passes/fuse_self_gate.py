@@ -4,7 +4,7 @@
 - x * Tanh(Softplus(x)) = Mish(x), opset 18
 (ONNX operator documentation.) Equal but for the rounding of the steps. Left alone: element types that onnxruntime has
 no kernel for, gates that others read, and x * Sigmoid(x): onnxruntime makes one operator of it by itself, which is
-faster than its Swish of opset 24 (measured: 1.4 times).
+faster than its Swish of opset 24 (measured: 2.3 times).
 """
 
 from __future__ import annotations

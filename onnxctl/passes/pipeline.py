@@ -24,6 +24,7 @@ from onnxctl.passes.fold_layouts import fold_layouts
 from onnxctl.passes.fold_scalars_into_weights import fold_scalars_into_weights
 from onnxctl.passes.fold_shapes import fold_shapes
 from onnxctl.passes.fold_signs import fold_signs
+from onnxctl.passes.fuse_attention import fuse_attention
 from onnxctl.passes.fuse_batch_normalization import fuse_batch_normalization
 from onnxctl.passes.fuse_channel_arithmetic import fuse_channel_arithmetic
 from onnxctl.passes.fuse_depth_to_space import fuse_depth_to_space
@@ -33,6 +34,7 @@ from onnxctl.passes.fuse_hard_sigmoid import fuse_hard_sigmoid
 from onnxctl.passes.fuse_layer_normalization import fuse_layer_normalization
 from onnxctl.passes.fuse_leaky_relu import fuse_leaky_relu
 from onnxctl.passes.fuse_matmul_add import fuse_matmul_add
+from onnxctl.passes.fuse_reduce_l2 import fuse_reduce_l2
 from onnxctl.passes.fuse_reduction_shape import fuse_reduction_shape
 from onnxctl.passes.fuse_rms_normalization import fuse_rms_normalization
 from onnxctl.passes.fuse_self_gate import fuse_self_gate
@@ -108,6 +110,8 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("fuse_reduction_shape", fuse_reduction_shape, "let reductions leave out their axes", exact=False),
     Pass("fuse_layer_normalization", fuse_layer_normalization, "make one LayerNormalization of its parts", exact=False),
     Pass("fuse_rms_normalization", fuse_rms_normalization, "make one RMSNormalization of its parts", exact=False),
+    Pass("fuse_attention", fuse_attention, "make one Attention of its products and Softmax", exact=False),
+    Pass("fuse_reduce_l2", fuse_reduce_l2, "make one ReduceL2 of the root of a sum of squares", exact=False),
     Pass("fuse_hard_sigmoid", fuse_hard_sigmoid, "make one HardSigmoid of addition, clamp and scaling", exact=False),
     Pass("fuse_self_gate", fuse_self_gate, "make one HardSwish or Mish of its parts", exact=False),
     Pass("fuse_leaky_relu", fuse_leaky_relu, "make one LeakyRelu of its parts", exact=False),

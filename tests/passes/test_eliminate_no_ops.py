@@ -160,3 +160,14 @@ def test_a_squeeze_of_every_one_stays_where_a_symbol_may_be_one(optimize: Optimi
     text = '<ir_version: 8, opset_import: ["" : 17]> agraph (float[n, 3] x) => (float y) {'
     optimized = optimize(text + " a = Squeeze(x)  y = Exp(a) }", "eliminate_reshape")
     assert optimized.operators["Squeeze"] == 1
+
+
+@pytest.mark.parametrize(
+    ("opset", "split"), [(11, "Split(x)"), (17, "Split(x, two)"), (18, "Split<num_outputs = 1>(x)")]
+)
+def test_a_split_in_one_piece_goes(optimize: Optimizer, opset: int, split: str) -> None:
+    head = f'<ir_version: 8, opset_import: ["" : {opset}]> agraph (float[2, 3] x) => (float[a, b] y)'
+    text = f"{head} <int64[1] two = {{2}}> {{ a = {split}  y = Exp(a) }}"
+    optimized = optimize(text, "eliminate_slice", "remove_unused")
+    assert optimized.operators == {"Exp": 1}
+    assert_equal_outputs(optimized)

@@ -1,0 +1,66 @@
+"""fuse_attention: scales, masks and orders of axes, and what would be something else."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.passes.optimizing import Optimizer, assert_equal_outputs
+
+NAMES = ("fuse_attention", "remove_unused")
+TURNED = "t = Transpose<perm = [0, 1, 3, 2]>(k)  m = MatMul(q, t)"
+BEHIND = "p = Softmax<axis = -1>(n)  y = MatMul(p, v)"
+
+
+def model_of(body: str, *, opset: int = 23, mask: str = "float[1, 1, 3, 5] mask", batch: str = "b") -> str:
+    """A model of queries, keys and values, and a mask."""
+    return f"""<ir_version: 10, opset_import: ["" : {opset}]> agraph (float[b, 2, 3, 4] q, float[{batch}, 2, 5, 4] k,
+        float[b, 2, 5, 4] v, float[b, 5, 2, 4] flat, {mask}) => (float[w, x1, x2, x3] y)
+        <float half = {{0.5}}, float two = {{2}}> {{ {body} }}"""
+
+
+@pytest.mark.parametrize("opset", [23, 24])
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        (f"{TURNED}  n = Mul(m, half)  {BEHIND}", {"Attention": 1}),
+        (f"{TURNED}  n = Div(m, two)  {BEHIND}", {"Attention": 1}),
+        (f"{TURNED}  s = Mul(half, m)  n = Add(mask, s)  {BEHIND}", {"Attention": 1}),
+        (f"{TURNED}  n = Add(m, mask)  p = Softmax<axis = 3>(n)  y = MatMul(p, v)", {"Attention": 1}),
+        (
+            f"t = Transpose<perm = [0, 2, 3, 1]>(flat)  m = MatMul(q, t)  n = Mul(m, half)  {BEHIND}",
+            {"Attention": 1, "Transpose": 1},
+        ),
+    ],
+)
+def test_attention(optimize: Optimizer, body: str, left: dict[str, int], opset: int) -> None:
+    optimized = optimize(model_of(body, opset=opset), *NAMES)
+    assert optimized.operators == left
+    assert_equal_outputs(optimized, tolerance=1e-5)
+
+
+def test_a_mask_of_rank_two(optimize: Optimizer) -> None:
+    body = f"{TURNED}  n = Add(m, mask)  {BEHIND}"
+    optimized = optimize(model_of(body, mask="float[3, 5] mask"), *NAMES)
+    assert optimized.operators == {"Attention": 1}
+    assert_equal_outputs(optimized, tolerance=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("body", "opset", "mask", "batch"),
+    [
+        (f"{TURNED}  n = Mul(m, half)  {BEHIND}", 22, "float[3, 5] mask", "b"),
+        (f"{TURNED}  n = Mul(m, half)  {BEHIND}", 23, "float[3, 5] mask", "1"),
+        (f"{TURNED}  n = Add(m, mask)  {BEHIND}", 23, "float[1, 1, 3, 1] mask", "b"),
+        (f"{TURNED}  n = Add(m, mask)  {BEHIND}", 23, "float[5] mask", "b"),
+        (f"{TURNED}  n = Mul(m, mask)  {BEHIND}", 23, "float[3, 5] mask", "b"),
+        (f"{TURNED}  n = Mul(m, half)  p = Softmax<axis = 1>(n)  y = MatMul(p, v)", 23, "float[3, 5] mask", "b"),
+        (
+            f"{TURNED}  n = Mul(m, half)  p = Softmax(n)  o = MatMul(p, v)  y = Concat<axis = 3>(o, p)",
+            23,
+            "float z",
+            "b",
+        ),
+    ],
+)
+def test_no_attention(optimize: Optimizer, body: str, opset: int, mask: str, batch: str) -> None:
+    assert "Attention" not in optimize(model_of(body, opset=opset, mask=mask, batch=batch), *NAMES).operators
