@@ -55,7 +55,8 @@ def _facts(report: CompatibilityReport) -> list[tuple[str, Cell]]:
         rows.append(("here", Styled(f"onnxruntime {report.onnxruntime} does not take these versions", "bad")))
     rows += [(_short(each.provider), _coverage(each)) for each in report.providers]
     if report.contrib:
-        rows.append(("onnxruntime's own", _operators(report.contrib)))
+        own = f"{_operators(report.contrib)} (the versions above don't say from which release on)"
+        rows.append(("onnxruntime's own", own))
     if report.custom:
         rows.append(("custom", Styled(_operators(report.custom), "warning")))
     return rows
