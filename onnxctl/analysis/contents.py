@@ -9,7 +9,7 @@ from onnxctl.analysis.statistics import weight_statistics
 from onnxctl.analysis.weights import Weight
 from onnxctl.errors import ModelError
 from onnxctl.model.loading import Model
-from onnxctl.reports import WeightInfo
+from onnxctl.reports import WeightInfo, WeightStatistics
 
 MEGABYTE = 1_000_000
 
@@ -19,23 +19,38 @@ def read_weights(
 ) -> tuple[WeightInfo, ...]:
     """The tensors with the statistics of their values, read one after the other; `tell` hears how far it is.
 
-    A tensor that can't be read says why and is no error. Equal contents (of equal type and shape) name the first.
+    A tensor that can't be read says why and is no error. Equal contents (of equal type and shape) name the first. Bytes
+    that several tensors share are read once.
     """
     total = sum(weight.byte_count for weight, _ in weights)
     done = 0
     first: dict[str, str] = {}
+    known: dict[object, WeightStatistics] = {}
     result = []
     for weight, info in weights:
         if total > MEGABYTE:
             tell(f"reading weights: {done // MEGABYTE:,} of {total // MEGABYTE:,} MB")
-        info = _with_values(model, weight, info)
+        place = _place(model, weight)
+        if place in known:
+            info = dataclasses.replace(info, statistics=known[place])
+        else:
+            info = _with_values(model, weight, info)
         if info.statistics is not None:
-            place = f"{info.scope}/{info.name}" if info.scope else info.name
-            same_as = first.setdefault(info.statistics.digest, place)
-            info = dataclasses.replace(info, same_as="" if same_as == place else same_as)
+            known[place] = info.statistics
+            label = f"{info.scope}/{info.name}" if info.scope else info.name
+            same_as = first.setdefault(info.statistics.digest, label)
+            info = dataclasses.replace(info, same_as="" if same_as == label else same_as)
         result.append(info)
         done += weight.byte_count
     return tuple(result)
+
+
+def _place(model: Model, weight: Weight) -> object:
+    """What tells where the bytes lie and how they are understood; a tensor that is not on disk stands alone."""
+    payload = None if weight.stored is None else model.payload(weight.stored)
+    if payload is None:
+        return id(weight)
+    return id(payload.file), payload.offset, payload.length, payload.field, weight.data_type, weight.shape
 
 
 def _with_values(model: Model, weight: Weight, info: WeightInfo) -> WeightInfo:

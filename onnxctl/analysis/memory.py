@@ -30,7 +30,7 @@ from onnxctl.model.dimensions import Dimension, sole_symbol, symbols
 from onnxctl.model.graph import Graph
 from onnxctl.model.names import as_text, node_label
 from onnxctl.model.nodes import DEFAULT_DOMAINS
-from onnxctl.model.propagation import Fact, Propagation, ScopeFacts, Shape
+from onnxctl.model.propagation import Propagation, ScopeFacts, Shape, byte_count
 from onnxctl.model.tensors import DTYPES
 from onnxctl.reports import LiveTensor, MemoryReport
 
@@ -81,17 +81,6 @@ def _sum(scope: ScopeFacts, names: Sequence[str]) -> int | None:
             return None
         total += size
     return total
-
-
-def byte_count(fact: Fact) -> Dimension | None:
-    """The bytes of a tensor, elements of less than a byte packed; None where shape or type is unknown, or strings."""
-    dtype = DTYPES.get(fact.dtype or 0)
-    if fact.shape is None or dtype is None or not dtype.bits:
-        return None
-    bits: Dimension = dtype.bits
-    for dimension in fact.shape:
-        bits = bits * dimension
-    return (bits + 7) // 8
 
 
 def execution_order(graph: Graph) -> list[NodeProto]:

@@ -37,6 +37,7 @@ def run(
     graph_optimization: GraphOptimization = "all",
     session_config: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
+    memory_bytes: int | None = None,
     progress: News | None = None,
 ) -> RunReport:
     """Run a model on exactly these execution providers ("cuda", "cuda,cpu"), and time it.
@@ -44,9 +45,8 @@ def run(
     Inputs are generated, the same seed giving the same ones, unless `inputs` names a file or a way to make them
     ("random:normal") by input, or `data` an ONNX test data set. dims gives symbolic dimensions a size. verify holds the
     outputs against test data, or else against the CPU without graph optimizations; profile tells where the time goes.
-    runs, or else duration_s and
-    precision, say how much is timed after `warmup` untimed runs. Raises ProviderUnavailable where a provider can't be
-    used here.
+    runs, or else duration_s and precision, say how much is timed after `warmup` untimed runs. timeout_s and
+    memory_bytes bound the process that runs the model. Raises ProviderUnavailable where a provider can't be used here.
     """
     from onnxctl.reports import RunConfig
 
@@ -72,6 +72,7 @@ def run(
         graph_optimization=graph_optimization,
         session_config=tuple((session_config or {}).items()),
         timeout_s=timeout_s,
+        memory_bytes=memory_bytes,
     )
     return measure_run(config, progress=progress)
 

@@ -44,6 +44,7 @@ def optimize(
     dry_run: bool = False,
     explain: bool = False,
     timeout_s: float | None = None,
+    memory_bytes: int | None = None,
     progress: News | None = None,
 ) -> OptimizeReport:
     """Simplify a model, prove that its outputs are the same, and write it to `output`, whole or not at all.
@@ -56,7 +57,8 @@ def optimize(
     inputs are files (or ways to make values) by input name, for the proof; tolerance replaces the one that fits the
     model; run_count is how many runs are compared. measure compares the latencies before and after. external_data: see
     `model.saving.stage`. force replaces an existing output, in_place (without output) the input, dry_run does
-    everything but writing. explain keeps the names of all nodes that were left alone.
+    everything but writing. explain keeps the names of all nodes that were left alone. timeout_s and memory_bytes bound
+    a comparison; what needs more is not verified.
     """
     from onnxctl.reports import OptimizeConfig
 
@@ -81,6 +83,7 @@ def optimize(
         dry_run=dry_run,
         explain=explain,
         timeout_s=timeout_s,
+        memory_bytes=memory_bytes,
     )
     return optimize_as(config, progress=progress)
 
@@ -91,7 +94,7 @@ def optimize_as(
     """`optimize` as the config says, by the passes of the pipeline (None: `passes.pipeline.PIPELINE`)."""
     from onnxctl.child import Child
 
-    with Child(preload=("onnx",)) as working:
+    with Child(preload=("onnx",), memory_bytes=config.memory_bytes) as working:
         working.start()  # it imports while we do
         return _optimize(config, working, pipeline, progress or silent)
 
@@ -105,7 +108,7 @@ def _optimize(config: OptimizeConfig, working: Child, pipeline: Sequence[Pass] |
     from onnxctl.runtime.compare import comparing_child
 
     watch = Stopwatch()
-    with model_file(config.path) as file, comparing_child() as comparing:
+    with model_file(config.path) as file, comparing_child(config.memory_bytes) as comparing:
         children = Children(working, comparing)
         shop = Workshop(file, config, PIPELINE if pipeline is None else pipeline, children, watch, news)
         news("reading the model")
@@ -166,6 +169,7 @@ def _measured(shop: Workshop, proven: Proven) -> SpeedComparison | Finding | Non
                 seed=config.seed,
                 inputs=config.inputs,
                 timeout_s=config.timeout_s,
+                memory_bytes=config.memory_bytes,
                 progress=shop.news,
             )
     except (ModelError, MachineError) as error:

@@ -208,7 +208,7 @@ class Workshop:
 
     def foresee_obstacle(self, model: Model) -> str:
         """Why the original can't be run here, as far as that can be told without trying."""
-        return foresee_obstacle(model, ModelGraphs(model))
+        return foresee_obstacle(model, ModelGraphs(model), self.config.memory_bytes)
 
 
 def figures_of(model: Model, file_bytes: int | None = None) -> ModelFigures:

@@ -9,11 +9,13 @@ import typer
 from onnxctl.commands.options import (
     Format,
     Json,
+    MaxMemory,
     Seed,
     Timeout,
     chosen_format,
     parse_dims,
     parse_graph_optimizations,
+    parse_max_memory,
     parse_pairs,
 )
 from onnxctl.errors import EXIT_NO
@@ -69,6 +71,7 @@ def command(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace DIR where it exists.")] = False,
     timeout: Timeout = None,
+    max_memory: MaxMemory = None,
     format: Format = "text",
     json: Json = False,
 ) -> None:
@@ -79,6 +82,7 @@ def command(
     """
     dims, inputs = parse_dims(dim), parse_pairs("--input", input)
     levels = parse_graph_optimizations(graph_optimization)
+    memory_bytes = parse_max_memory(max_memory)
     from onnxctl import api
     from onnxctl.commands.output import show_report
     from onnxctl.render.progress import StatusLine
@@ -96,6 +100,7 @@ def command(
             write=write,
             force=force,
             timeout_s=timeout,
+            memory_bytes=memory_bytes,
             progress=status.tell,
         )
     show_report(report, chosen_format(format, json))

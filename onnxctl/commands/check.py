@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from onnxctl.commands.options import Format, Json, Timeout, chosen_format
+from onnxctl.commands.options import Format, Json, MaxMemory, Timeout, chosen_format, parse_max_memory
 from onnxctl.errors import EXIT_NO
 
 EXAMPLES = """
@@ -26,6 +26,7 @@ def command(
         bool, typer.Option("--load/--no-load", help="See whether onnxruntime opens it, in a process of its own.")
     ] = True,
     timeout: Timeout = None,
+    max_memory: MaxMemory = None,
     format: Format = "text",
     json: Json = False,
 ) -> None:
@@ -38,8 +39,11 @@ def command(
     from onnxctl.commands.output import show_report
     from onnxctl.render.progress import StatusLine
 
+    memory_bytes = parse_max_memory(max_memory)
     with StatusLine() as status:
-        report = api.check(*models, strict=strict, load=load, timeout_s=timeout, progress=status.tell)
+        report = api.check(
+            *models, strict=strict, load=load, timeout_s=timeout, memory_bytes=memory_bytes, progress=status.tell
+        )
     show_report(report, chosen_format(format, json))
     if not report.passed:
         raise typer.Exit(EXIT_NO)

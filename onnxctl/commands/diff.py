@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from onnxctl.commands.options import Format, Json, check_positive, chosen_format, parse_dims, parse_pairs
+from onnxctl.commands.options import (
+    Format,
+    Json,
+    check_positive,
+    chosen_format,
+    parse_dims,
+    parse_max_memory,
+    parse_pairs,
+)
 from onnxctl.errors import EXIT_NO, UsageError
 
 EXAMPLES = """
@@ -75,6 +83,15 @@ def command(
             rich_help_panel=_OUTPUTS,
         ),
     ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            "--max-memory",
+            metavar="SIZE",
+            help="Memory the runs may use, as 2GB; by default most of what is available.",
+            rich_help_panel=_OUTPUTS,
+        ),
+    ] = None,
     format: Format = "text",
     json: Json = False,
 ) -> None:
@@ -83,10 +100,18 @@ def command(
     Nodes are matched by what they compute and not by their names, weights by their content; renamed nodes and values
     are counted but make no difference. Nothing is executed without --run.
     """
-    given = {"--dim": dim, "--input": input, "--runs": runs, "--tolerance": tolerance, "--timeout": timeout}
+    given = {
+        "--dim": dim,
+        "--input": input,
+        "--runs": runs,
+        "--tolerance": tolerance,
+        "--timeout": timeout,
+        "--max-memory": max_memory,
+    }
     for option, value in given.items():
         if value is not None and not run:
             raise UsageError(f"{option} is about runs of the models", hint="add --run")
+    memory_bytes = parse_max_memory(max_memory)
     dims, inputs = parse_dims(dim), parse_pairs("--input", input)
     from onnxctl import api
     from onnxctl.commands.output import show_report
@@ -105,6 +130,7 @@ def command(
             inputs=inputs,
             tolerance=tolerance,
             timeout_s=timeout,
+            memory_bytes=memory_bytes,
             progress=status.tell,
         )
     show_report(report, chosen_format(format, json))

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from onnxctl.commands.options import Format, Json, check_positive, chosen_format, parse_dims, parse_names, parse_pairs
+from onnxctl.commands.options import (
+    Format,
+    Json,
+    check_positive,
+    chosen_format,
+    parse_dims,
+    parse_max_memory,
+    parse_names,
+    parse_pairs,
+)
 from onnxctl.errors import EXIT_NO, UsageError
 
 if TYPE_CHECKING:
@@ -161,6 +170,15 @@ def command(
             help="Time limit of a comparison; what takes longer is not verified.",
         ),
     ] = None,
+    max_memory: Annotated[
+        str | None,
+        _option(
+            "--max-memory",
+            panel=_PROOF,
+            metavar="SIZE",
+            help="Memory a comparison may use, as 2GB; what takes more is not verified.",
+        ),
+    ] = None,
     measure: Annotated[
         bool, _option("--measure", panel=_SPEED, help="Compare the latency before and after, runs taking turns.")
     ] = False,
@@ -204,6 +222,7 @@ def command(
         dry_run=dry_run,
         explain=explain,
         timeout_s=timeout,
+        memory_bytes=parse_max_memory(max_memory),
     )
     report: OptimizeReport | OptimizeManyReport
     with StatusLine() as status:

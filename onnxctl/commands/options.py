@@ -39,6 +39,12 @@ Timeout = Annotated[
         "--timeout", metavar="SECONDS", callback=check_positive, help="Give up after this time, with exit code 4."
     ),
 ]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory", metavar="SIZE", help="Memory a model may use, as 2GB; by default most of what is available."
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the generated inputs.", min=0)]
 _DIM = re.compile(r"(?P<name>.*\S)\s*=\s*(?P<size>[0-9]+)\s*", re.DOTALL)
 _DIM_SERIES = re.compile(r"(?P<name>.*\S)\s*=\s*(?P<sizes>[0-9]+(,[0-9]+)+|[0-9]+:[0-9]+(:[0-9]+)?)\s*", re.DOTALL)
@@ -49,6 +55,13 @@ _LONGEST_SERIES = 100
 def chosen_format(format: FormatName, json: bool) -> FormatName:
     """The format that `--format` and `--json` together ask for."""
     return "json" if json else format
+
+
+def parse_max_memory(value: str | None) -> int | None:
+    """The bytes that `--max-memory SIZE` names, None where it is not given. Raises UsageError."""
+    from onnxctl.runtime.judging import parse_bytes
+
+    return None if value is None else parse_bytes("--max-memory", value)
 
 
 def parse_dims(values: Sequence[str] | None) -> dict[str, int]:

@@ -10,11 +10,13 @@ import typer
 from onnxctl.commands.options import (
     Format,
     Json,
+    MaxMemory,
     Timeout,
     check_positive,
     chosen_format,
     parse_dim_series,
     parse_graph_optimizations,
+    parse_max_memory,
     parse_pairs,
 )
 from onnxctl.errors import EXIT_NO, UsageError
@@ -237,6 +239,7 @@ def command(
         _option("--trace", panel=_MEASURING, metavar="FILE", help="Write a trace for ui.perfetto.dev, as JSON."),
     ] = None,
     timeout: Timeout = None,
+    max_memory: MaxMemory = None,
     baseline: Annotated[
         str | None,
         _option("--baseline", panel=_JUDGING, metavar="FILE", help="An earlier report (--json) to compare with."),
@@ -302,6 +305,7 @@ def command(
         profile=profile,
         trace=trace,
         timeout_s=timeout,
+        memory_bytes=parse_max_memory(max_memory),
     )
     allowed = None if fail_if_slower is None else parse_percent(fail_if_slower)
     chosen = chosen_format(format, json)

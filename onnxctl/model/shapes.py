@@ -45,6 +45,7 @@ def sharpen_types(graphs: ModelGraphs) -> Propagation:
     """Add to `Graph.inferred` what symbolic propagation finds beyond it, and return all that it finds.
 
     Sizes that follow from the model's symbols are written out as dim_param ("batch*seq"): equal texts are equal sizes.
+    So is a number that no dim_value holds.
     """
     found = propagate(graphs)
     for scope in graphs.scopes():
@@ -55,7 +56,7 @@ def sharpen_types(graphs: ModelGraphs) -> Propagation:
             if fact.kind != "tensor" or fact.dtype is None or fact.shape is None or scope.is_input(name):
                 continue
             if scope.static_shape(name) is None or scope.element_type(name) is None:
-                dims = [dim if isinstance(dim, int) else str(dim) for dim in fact.shape]
+                dims = [int(dim) if isinstance(dim, int) and abs(dim) < 2**63 else str(dim) for dim in fact.shape]
                 scope.inferred[name] = onnx.helper.make_tensor_type_proto(fact.dtype, dims)
     return found
 

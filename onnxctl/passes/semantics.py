@@ -94,10 +94,10 @@ def unsqueezed_axes(graph: Graph, node: NodeProto) -> tuple[int, ...] | None:
 
 
 def permutation_of(graph: Graph, node: NodeProto) -> tuple[int, ...] | None:
-    """Where each output axis of a Transpose comes from."""
+    """Where each output axis of a Transpose comes from; None where that is not known, or no permutation."""
     given = attribute(node, "perm")
     if given is not None:
-        return tuple(int(axis) for axis in given)
+        return tuple(int(axis) for axis in given) if sorted(given) == list(range(len(given))) else None
     rank = rank_of(graph, node.input[0])
     return None if rank is None else tuple(reversed(range(rank)))
 

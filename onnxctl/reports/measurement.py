@@ -29,7 +29,7 @@ class RunConfig:
 
     providers is a chain: the first that takes a node runs it. provider_libraries are (name, path) of plugins; inputs
     are (input, source) as `runtime.given` reads them; data_folder holds test data sets; precision is half the width of
-    the median's confidence interval as a share of the median.
+    the median's confidence interval as a share of the median; memory_bytes is the most that may be used.
     """
 
     path: str
@@ -57,6 +57,7 @@ class RunConfig:
     profile: bool = False
     trace: str | None = None
     timeout_s: float | None = None
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

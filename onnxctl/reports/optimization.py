@@ -21,7 +21,8 @@ class OptimizeConfig:
     output None is for a dry run. passes None means the whole pipeline, external_data None "as the input has it".
     run_count and tolerance None are those that `runtime.compare` chooses; inputs are (name, source) pairs, see
     `runtime.given.read_inputs`. explain asks for every node that was left alone, measure for the latency before and
-    after; with require_faster nothing is written unless it went down.
+    after; with require_faster nothing is written unless it went down. timeout_s and memory_bytes bound the
+    processes that run models.
     """
 
     path: str
@@ -44,6 +45,7 @@ class OptimizeConfig:
     dry_run: bool = False
     explain: bool = False
     timeout_s: float | None = None
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from onnxctl.child import Answer, Blob, Child, Progress
 from onnxctl.errors import ChildCrashed, ModelError, OnnxctlError, ResourceLimit, UsageError
 from onnxctl.reports import JSON, OutputComparison, Verification, decode, encode
-from onnxctl.runtime.opening import check_tensors, refuse_native_code, usual_memory_bytes
+from onnxctl.runtime.opening import check_tensors, check_values, refuse_native_code, usual_memory_bytes
 
 if TYPE_CHECKING:
     from onnxctl.model.graph import ModelGraphs
@@ -105,14 +105,17 @@ def comparing_child(memory_bytes: int | None = None) -> Child:
     return Child(preload=("onnxruntime", "onnxctl.model.graph"), memory_bytes=limit)
 
 
-def foresee_obstacle(model: Model, graphs: ModelGraphs) -> str:
+def foresee_obstacle(model: Model, graphs: ModelGraphs, memory_bytes: int | None = None) -> str:
     """Why the model can't be run here, as far as that can be told without trying; "" where nothing is known.
 
-    Nothing is opened: native code is found by its operators, and the tensors are held against the available memory.
+    Nothing is opened: native code is found by its operators, and the tensors and values of known size are held against
+    memory_bytes (None: most of what is available).
     """
+    limit = usual_memory_bytes() if memory_bytes is None else memory_bytes
     try:
         refuse_native_code(graphs)
-        check_tensors(model, usual_memory_bytes())
+        check_tensors(model, limit)
+        check_values(graphs, {}, limit)
     except (ModelError, ResourceLimit) as error:
         return f"the original doesn't run here: {error.message}"
     return ""

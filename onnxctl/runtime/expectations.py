@@ -14,7 +14,7 @@ from onnxctl.reports import DataSetCheck, OutputComparison
 from onnxctl.runtime.compare import random_nodes
 from onnxctl.runtime.feeds import generate_feeds
 from onnxctl.runtime.given import DataSet
-from onnxctl.runtime.opening import Opened
+from onnxctl.runtime.opening import Opened, as_onnxruntime_opens_it
 from onnxctl.runtime.session import SessionSettings, open_session
 from onnxctl.runtime.tolerance import compare_values, decides_by_floats, tolerance_of
 
@@ -45,7 +45,7 @@ def _check_plainly(opened: Opened, custom_ops: Sequence[str]) -> DataSetCheck:
     """The outputs against those of the CPU without graph optimizations, on the same inputs."""
     settings = SessionSettings(graph_optimization="disable", memory_arena=False, custom_ops=custom_ops)
     try:
-        plain = open_session(opened.session.path, settings)
+        plain = open_session(as_onnxruntime_opens_it(opened.model), settings, path=opened.session.path)
         outputs = plain.run(opened.feeds.values)
     except OnnxctlError as error:
         reason = f"the CPU without graph optimizations does not run it: {error.message}"

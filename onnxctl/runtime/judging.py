@@ -21,6 +21,7 @@ _CONDITION = re.compile(
     r"\s*(?P<unit>[a-zA-Zµ/]*)\s*",
     re.IGNORECASE,
 )
+_SIZE = re.compile(r"\s*(?P<number>\d{1,15}(?:\.\d+)?)\s*(?P<unit>[a-zA-Z]*)\s*")
 _RELATIONS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -93,6 +94,16 @@ def parse_condition(text: str) -> Condition:
         raise UsageError(f"--assert {text!r}: {found['unit']!r} is no unit of {name}", hint=f"one of {known}")
     limit = float(found["number"]) * units[found["unit"]]
     return Condition(text.strip(), name, found["relation"], limit, found["unit"])
+
+
+def parse_bytes(option: str, text: str) -> int:
+    """What an option gives as a number of bytes, as in "2GB" or "512MiB". Raises UsageError."""
+    found = _SIZE.fullmatch(text)
+    count = 0 if found is None else int(float(found["number"]) * _UNITS["bytes"].get(found["unit"] or "B", 0))
+    if not count:
+        known = ", ".join(_UNITS["bytes"])
+        raise UsageError(f"{option} {text!r}: not a size", hint=f"write it like 2GB or 512MiB; units are {known}")
+    return count
 
 
 def judge(condition: Condition, report: RunReport | VariantReport) -> Assertion:

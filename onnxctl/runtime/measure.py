@@ -50,19 +50,18 @@ def measure_in_child(
     *,
     target: str = "onnxctl.runtime.measure:measure",
     progress: Callable[[str], None] = lambda news: None,
-    memory_bytes: int | None = None,
 ) -> RunReport:
     """Run the model as the config says and report what was measured; progress is told what is being done, in words.
 
-    target calls `measure`, and may check the model first. The child may use memory_bytes of private memory, by default
-    most of what is available now, and config.timeout_s of time, by default DEFAULT_TIMEOUT_S. On a device with memory
-    of its own only the device's limit counts: its driver reserves far more than it uses.
+    target calls `measure`, and may check the model first. The child may use config.memory_bytes of private memory, by
+    default most of what is available now, and config.timeout_s of time, by default DEFAULT_TIMEOUT_S. On a device with
+    memory of its own only the device's limit counts: its driver reserves far more than it uses.
 
     Raises UsageError for what was asked wrongly; ProviderUnavailable or MissingPackage, also where a provider required
     did not get every node that computes; ModelError; ResourceLimit when memory or time run out; ChildCrashed;
     OutputExists or StorageError for outputs to be saved.
     """
-    memory_bytes = memory_limit(config) if memory_bytes is None else memory_bytes
+    memory_bytes = memory_limit(config)
     check_required(config)
     with contextlib.ExitStack() as stack:
         staged: StagedOutputs | None = None
@@ -113,6 +112,8 @@ def memory_limit(config: RunConfig) -> int | None:
     """The private memory a child may use for this config, None for no limit. Raises UsageError for no such provider."""
     if config.provider_libraries:
         return None
+    if config.memory_bytes is not None:
+        return config.memory_bytes
     own = [each for each in map(resolve, config.providers) if each.has_own_memory]
     return None if own else usual_memory_bytes()
 

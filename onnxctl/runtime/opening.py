@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnxctl.errors import ModelError, ResourceLimit, UnreadableFile, UnsupportedModel, UsageError
+from onnxctl.model.tensors import dtype_name
 from onnxctl.reports import RunConfig
 from onnxctl.runtime.environment import available_memory_bytes
 from onnxctl.runtime.session import Session, SessionSettings, open_session
@@ -87,9 +88,10 @@ def open_for_run(
     refuse_native_code(graphs)
     data_sets = _data_sets(config, model)
     given = _given(config, model, data_sets)
-    generate_feeds(model, graphs, dims=dict(config.dims), seed=config.seed, given=given)
+    planned = generate_feeds(model, graphs, dims=dict(config.dims), seed=config.seed, given=given)
+    check_values(graphs, planned.dims, memory_bytes)
     news(f"loading the model on {', '.join(config.providers)}")
-    session = open_session(_as_onnxruntime_opens_it(model), settings or settings_of(config), path=config.path)
+    session = open_session(as_onnxruntime_opens_it(model), settings or settings_of(config), path=config.path)
     first = _FirstRun(session)
     news("first run")
     feeds = find_feeds(
@@ -185,8 +187,40 @@ def check_tensors(model: Model, memory_bytes: int | None = None) -> None:
     if memory_bytes is not None and total > memory_bytes:
         raise ResourceLimit(
             f"{model.path}: its tensors take {total} bytes of memory, {largest} of them {largest_name!r}; "
-            f"{memory_bytes} are available"
+            f"{memory_bytes} may be used",
+            hint=_MORE_MEMORY,
         )
+
+
+def check_values(graphs: ModelGraphs, dims: Mapping[str, int], memory_bytes: int | None) -> None:
+    """Look at every value that a run makes in the top graph, as far as its size is known with these dims.
+
+    Raises ResourceLimit for the first, from the outputs back, that takes more than memory_bytes by itself. What is made
+    in subgraphs is not looked at: they may never run.
+    """
+    from onnxctl.model.propagation import byte_count, propagate
+
+    if memory_bytes is None:
+        return
+    found = propagate(graphs, dims=dims).top
+    needed = set(graphs.top.outputs)
+    for node in reversed(graphs.top.nodes):
+        if needed.isdisjoint(node.output):
+            continue
+        needed.update(graphs.top.reads(node))
+        for name in node.output:
+            fact = found.fact(name)
+            size = byte_count(fact)
+            if isinstance(size, int) and size > memory_bytes:
+                shape = ", ".join(map(str, fact.shape or ()))
+                raise ResourceLimit(
+                    f"{graphs.model.path}: node {graphs.top.node_label(node)!r} ({node.op_type}) makes {name!r}, "
+                    f"{dtype_name(fact.dtype or 0)}[{shape}]: {size} bytes of memory; {memory_bytes} may be used",
+                    hint=_MORE_MEMORY,
+                )
+
+
+_MORE_MEMORY = "--max-memory sets the limit, which is most of what is available now; --dim NAME=SIZE smaller sizes"
 
 
 def refuse_native_code(graphs: ModelGraphs) -> None:
@@ -201,7 +235,7 @@ def refuse_native_code(graphs: ModelGraphs) -> None:
                 )
 
 
-def _as_onnxruntime_opens_it(model: Model) -> str | bytes:
+def as_onnxruntime_opens_it(model: Model) -> str | bytes:
     """The model's path; its bytes where onnxruntime can't take the path, which must be UTF-8."""
     try:
         model.path.encode()

@@ -40,16 +40,18 @@ def compare_speed_in_child(
     inputs: Sequence[tuple[str, str]] = (),
     duration_s: float = DURATION_S,
     timeout_s: float | None = None,
+    memory_bytes: int | None = None,
     progress: Callable[[str], None] = lambda news: None,
 ) -> SpeedComparison:
     """Time two models with the same inputs on the CPU, for duration_s together in ROUND_COUNT rounds.
 
-    The child may use most of the memory that is available, and timeout_s of time. Raises ModelError where one of them
-    does not run, ResourceLimit or ChildCrashed.
+    The child may use memory_bytes, by default most of what is available, and timeout_s of time. Raises ModelError
+    where one of them does not run, ResourceLimit or ChildCrashed.
     """
     config = RunConfig(path=before_path, dims=tuple(dims.items()), seed=seed, inputs=tuple(inputs))
     request = {"config": encode(config), "after": after_path, "duration_s": duration_s}
-    with Child(preload=("onnxruntime", "onnxctl.model.graph"), memory_bytes=usual_memory_bytes()) as child:
+    limit = usual_memory_bytes() if memory_bytes is None else memory_bytes
+    with Child(preload=("onnxruntime", "onnxctl.model.graph"), memory_bytes=limit) as child:
         answer, _ = child.call(
             "onnxctl.runtime.speed:compare_speed",
             request,

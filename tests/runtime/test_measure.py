@@ -39,7 +39,7 @@ def measured(path: Path | str, **options: object) -> RunReport:
     asked: dict[str, object] = {"run_count": 3, "warmup_count": 1, "timeout_s": 60.0, **options}
     config = RunConfig(path=str(path), **asked)  # type: ignore[arg-type]
     assert memory_bytes is None or isinstance(memory_bytes, int)
-    return measure_in_child(config, memory_bytes=memory_bytes)
+    return measure_in_child(dataclasses.replace(config, memory_bytes=memory_bytes))
 
 
 @pytest.fixture
@@ -159,6 +159,17 @@ def test_memory_is_bounded(written: Callable[..., Path]) -> None:
     bomb = written("g (float[1] x) => (float[k] y) <int64[1] n = {536870912}> { o = Expand(x, n) y = Mul(o, o) }")
     with pytest.raises(ResourceLimit, match="memory"):
         measured(bomb, memory_bytes=GIGABYTE)
+
+
+def test_a_value_that_no_memory_holds_is_refused_before_it_is_made(written: Callable[..., Path]) -> None:
+    bomb = written("g (float[1] x) => (float[k] y) <int64[1] n = {1000000000000}> { big = Expand(x, n) y = Relu(big) }")
+    with pytest.raises(ResourceLimit, match=r"makes '(big|y)', float32\[1000000000000\]: 4000000000000 bytes"):
+        measured(bomb, memory_bytes=GIGABYTE)
+
+
+def test_a_value_that_is_never_made_is_no_obstacle(written: Callable[..., Path]) -> None:
+    lazy = written("g (float[1] x) => (float[1] y) <int64[1] n = {1000000000000}> { big = Expand(x, n) y = Relu(x) }")
+    assert measured(lazy, memory_bytes=GIGABYTE).outputs[0].shape == (1,)
 
 
 def test_inputs_that_no_memory_holds_are_refused_by_name(written: Callable[..., Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Literal, NamedTuple
 
 from onnx import ModelProto, ValueInfoProto
@@ -79,8 +80,10 @@ def interface_changes(
     common_a = [pair.after for value in a for pair in pairs if pair.before == value.name and pair.after is not None]
     common_b = [value.name for value in b if value.name in set(common_a)]
     if common_a != common_b:
-        first = next(x for x, y in zip(common_a, common_b, strict=True) if x != y)
-        yield _change(role, first, first, types_b[first], types_b[first], f"the {role}s are in another order")
+        first = next(x or y for x, y in zip_longest(common_a, common_b, fillvalue="") if x != y)
+        is_order = sorted(common_a) == sorted(common_b)
+        note = "are in another order" if is_order else "are not listed as often"
+        yield _change(role, first, first, types_b[first], types_b[first], f"the {role}s {note}")
 
 
 def _change(

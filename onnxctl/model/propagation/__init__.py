@@ -15,7 +15,7 @@ A dimension nobody knows is a symbol of its own (`unknown`, printed with a quest
 value's size goes, so that products and quotients stay exact.
 """
 
-from onnxctl.model.propagation.facts import Element, Fact, Ratio, Shape, Values, is_complete
+from onnxctl.model.propagation.facts import Element, Fact, Ratio, Shape, Values, byte_count, is_complete
 from onnxctl.model.propagation.scopes import Assumption, Propagation, ScopeFacts
 from onnxctl.model.propagation.walk import propagate
 
@@ -28,6 +28,7 @@ __all__ = [
     "ScopeFacts",
     "Shape",
     "Values",
+    "byte_count",
     "is_complete",
     "propagate",
 ]

@@ -17,6 +17,7 @@ from onnx import SparseTensorProto, TensorProto, TypeProto
 from onnxctl.errors import ModelError
 from onnxctl.model.dimensions import Dimension, is_known, sole_symbol, symbols
 from onnxctl.model.loading import Model
+from onnxctl.model.tensors import DTYPES
 
 MAXIMUM_RANK = 64
 """Shapes of more dimensions count as unknown: numpy and the runtimes go no further."""
@@ -122,6 +123,17 @@ def is_complete(fact: Fact) -> bool:
 
 Fresh = Callable[[int], Dimension]
 """An unknown symbol for the axis given."""
+
+
+def byte_count(fact: Fact) -> Dimension | None:
+    """The bytes of a tensor, elements of less than a byte packed; None where shape or type is unknown, or strings."""
+    dtype = DTYPES.get(fact.dtype or 0)
+    if fact.shape is None or dtype is None or not dtype.bits:
+        return None
+    bits: Dimension = dtype.bits
+    for dimension in fact.shape:
+        bits = bits * dimension
+    return (bits + 7) // 8
 
 
 def join(first: Fact, second: Fact, fresh: Fresh) -> Fact:

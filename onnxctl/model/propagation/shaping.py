@@ -154,6 +154,8 @@ def _unsqueeze(call: Call) -> Fact:
     if rank > MAXIMUM_RANK:
         return tensor(fact.dtype)
     inserted = set(normalized_axes(axes, rank))
+    if len(inserted) != len(axes):
+        raise ValueError("an axis is inserted twice")
     sizes = iter(fact.shape)
     return tensor(fact.dtype, [1 if axis in inserted else next(sizes) for axis in range(rank)], fact.values)
 
