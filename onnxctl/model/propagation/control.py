@@ -67,7 +67,7 @@ def _loop(call: Call) -> list[Fact]:
     unknown_trips = call.host.fresh(next((name for name in call.node.output if name), ""), "trips")
     if starts and starts[0] is False:
         bound = 0
-    trips = unknown_trips if bound is None or not starts or starts[0] is None else positive_part(bound)
+    trips = unknown_trips if bound is None or not starts or starts[0] is None else positive_part(_number(bound))
     found = _fixed_point(call, [counter, condition], initial, [], trips, 1)
     if found is None:
         return []
@@ -80,6 +80,10 @@ def _loop(call: Call) -> list[Fact]:
     finals = results[1 : 1 + len(state)] if ran else state
     stacked = [_stacked(each, trips, 0) for each in results[1 + len(state) :]]
     return [call.host.without_locals(call.node, each, output) for output, each in enumerate([*finals, *stacked])]
+
+
+def _number(bound: Dimension) -> Dimension:
+    return int(bound) if isinstance(bound, bool) else bound  # of a trip count that is no integer
 
 
 def _stacked(fact: Fact, trips: Dimension, axis: int) -> Fact:

@@ -88,7 +88,7 @@ def tensor(
     """
     if shape is None:
         return Fact("tensor", dtype)
-    shape = tuple(shape)
+    shape = tuple(int(size) if isinstance(size, bool) else size for size in shape)
     for size in shape:
         if isinstance(size, int) and size < 0:
             raise ValueError(f"a dimension of {size}")
