@@ -199,7 +199,7 @@ def test_names_come_back_from_json_as_they_are(tmp_path: Path) -> None:
 def shown_in_a_terminal(*arguments: str) -> str:
     """What a command writes to a terminal, without our own colours and what clears the status line."""
     leader, follower = pty.openpty()
-    env = environment(TERM="xterm-256color", COLUMNS="80")
+    env = environment(TERM="xterm-256color", COLUMNS="300")
     process = subprocess.Popen(
         [*COMMAND, *arguments], stdin=subprocess.DEVNULL, stdout=follower, stderr=follower, env=env
     )

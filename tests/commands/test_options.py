@@ -8,6 +8,7 @@ from onnxctl.commands.options import (
     chosen_format,
     parse_dim_series,
     parse_dims,
+    parse_max_memory,
     parse_names,
     parse_operators,
 )
@@ -97,3 +98,18 @@ def test_operators_may_say_their_domain() -> None:
         ("ai.onnx", "Add"),
     )
     assert parse_operators(None) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [("2GB", 2_000_000_000), (" 1.5 GiB ", 3 << 29), ("512MiB", 1 << 29), ("4096", 4096), (None, None)],
+)
+def test_sizes_of_memory(value: str | None, count: int | None) -> None:
+    assert parse_max_memory(value) == count
+
+
+@pytest.mark.parametrize("value", ["", "GB", "-1GB", "0", "1e9", "2 gigabytes", "1" * 16, "nan"])
+def test_bad_sizes_of_memory_show_how_it_is_done(value: str) -> None:
+    with pytest.raises(UsageError, match="--max-memory") as caught:
+        parse_max_memory(value)
+    assert "2GB" in caught.value.hint

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing: of opening models (`checks`), or of whole verbs on models that are nearly right (`verbs`).
 
-    pip install atheris
+    pip install atheris '.[test]'
     python -m tests.fuzz.coverage loading -max_total_time=600 CORPUS_FOLDER
     python -m tests.fuzz.coverage verbs -max_total_time=600 -timeout=60 CORPUS_FOLDER
 
