@@ -195,19 +195,15 @@ def check_tensors(model: Model, memory_bytes: int | None = None) -> None:
 def check_values(graphs: ModelGraphs, dims: Mapping[str, int], memory_bytes: int | None) -> None:
     """Look at every value that a run makes in the top graph, as far as its size is known with these dims.
 
-    Raises ResourceLimit for the first, from the outputs back, that takes more than memory_bytes by itself. What is made
-    in subgraphs is not looked at: they may never run.
+    onnxruntime makes those too that nothing reads. Raises ResourceLimit for the first that takes more than memory_bytes
+    by itself. What is made in subgraphs is not looked at: they may never run.
     """
     from onnxctl.model.propagation import byte_count, propagate
 
     if memory_bytes is None:
         return
     found = propagate(graphs, dims=dims).top
-    needed = set(graphs.top.outputs)
-    for node in reversed(graphs.top.nodes):
-        if needed.isdisjoint(node.output):
-            continue
-        needed.update(graphs.top.reads(node))
+    for node in graphs.top.nodes:
         for name in node.output:
             fact = found.fact(name)
             size = byte_count(fact)
