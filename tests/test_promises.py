@@ -62,7 +62,7 @@ PROMISES: dict[str, tuple[str, ...]] = {
     ),
     "12. Outputs appear whole or not at all": (
         SAVING + "test_killed_at_any_moment_the_output_is_old_or_new",
-        SAVING + "test_killed_at_a_hundred_moments_of_a_200_mb_save",
+        SAVING + "test_killed_at_two_hundred_random_moments_of_a_200_mb_save",
     ),
     "13. A model and its data file are one": (
         SAVING + "test_data_gets_a_name_that_nothing_refers_to",
@@ -72,6 +72,7 @@ PROMISES: dict[str, tuple[str, ...]] = {
     "14. A full disk leaves all as it was": (
         SAVING + "test_a_full_disk_leaves_all_as_it_was",
         SAVING + "test_an_output_that_does_not_reach_the_disk_is_not_published",
+        "tests/model/test_saving_faults.py::test_whichever_call_fails_the_output_is_old_or_new",
     ),
     "15. Nothing is overwritten unasked": (
         SAVING + "test_existing_outputs_need_force_and_keep_their_mode",
@@ -123,6 +124,7 @@ PROMISES: dict[str, tuple[str, ...]] = {
         "tests/test_cli.py::test_signals_end_the_command_quietly",
         "tests/test_cli.py::test_a_reader_that_leaves_early_is_no_error",
         SAVING + "test_two_writers_on_one_output_leave_one_whole_result",
+        "tests/model/test_saving_faults.py::test_many_writers_on_one_output_with_data_leave_one_whole_result",
     ),
 }
 
