@@ -1,14 +1,18 @@
 """Join once what is joined piece by piece: Concat of Concat along one axis is one Concat.
 
-Concat(a, Concat(b, c), d) = Concat(a, b, c, d). And a Split that takes apart what a Concat along the same axis has
-just put together hands its parts on: Split(Concat(a, b)) = a, b where the sizes are those of a and b. Exact. All
-opsets. Left alone: an inner Concat that others read too, axes that can't be compared, sizes that differ.
+Concat(a, Concat(b, c), d) = Concat(a, b, c, d). And a Split that takes apart what a Concat along the same axis has just
+put together hands its parts on: Split(Concat(a, b)) = a, b where the sizes are those of a and b. A part that is known
+to have no elements is left out. Exact. All opsets. Left alone: an inner Concat that others read too, axes that can't be
+compared, sizes that differ.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from onnx import NodeProto
 
+from onnxctl.model.dimensions import Dimension
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute, is_standard
 from onnxctl.passes.base import Context, is_shadowed, standard_nodes
@@ -21,6 +25,7 @@ def merge_concats(graph: Graph, context: Context) -> int:
     """Merge Concats into the Concats that read them and undo Splits of Concats; returns how many nodes went."""
     found = 0
     for node in standard_nodes(graph, "Concat"):
+        found += _leave_out_empty(graph, context, node)
         names: list[str] = []
         merged: list[NodeProto] = []
         for name in node.input:
@@ -40,6 +45,21 @@ def merge_concats(graph: Graph, context: Context) -> int:
     for node in standard_nodes(graph, "Split"):
         found += _undo_split(graph, context, node)
     return found
+
+
+def _leave_out_empty(graph: Graph, context: Context, node: NodeProto) -> int:
+    """Drop the inputs that add nothing along the axis, as long as one is left; returns how many."""
+    axis = attribute(node, "axis", _OLD_DEFAULT_AXIS)
+    kept = [name for name in node.input if not _is_empty(context.fact(graph, name).shape, axis)]
+    dropped = len(node.input) - len(kept)
+    if not kept or not dropped:
+        return 0
+    graph.set_inputs(node, kept)
+    return dropped
+
+
+def _is_empty(shape: Sequence[Dimension] | None, axis: int) -> bool:
+    return shape is not None and -len(shape) <= axis < len(shape) and shape[axis] == 0
 
 
 def _same_axis(graph: Graph, first: NodeProto, second: NodeProto) -> bool:

@@ -27,6 +27,7 @@ from onnxctl.passes.fold_signs import fold_signs
 from onnxctl.passes.fuse_attention import fuse_attention
 from onnxctl.passes.fuse_batch_normalization import fuse_batch_normalization
 from onnxctl.passes.fuse_channel_arithmetic import fuse_channel_arithmetic
+from onnxctl.passes.fuse_clip import fuse_clip
 from onnxctl.passes.fuse_depth_to_space import fuse_depth_to_space
 from onnxctl.passes.fuse_division import fuse_division
 from onnxctl.passes.fuse_gelu import fuse_gelu
@@ -110,6 +111,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("fuse_reduction_shape", fuse_reduction_shape, "let reductions leave out their axes", exact=False),
     Pass("fuse_layer_normalization", fuse_layer_normalization, "make one LayerNormalization of its parts", exact=False),
     Pass("fuse_rms_normalization", fuse_rms_normalization, "make one RMSNormalization of its parts", exact=False),
+    Pass("fuse_clip", fuse_clip, "make one Clip of Min and Max with numbers", exact=False),
     Pass("fuse_attention", fuse_attention, "make one Attention of its products and Softmax", exact=False),
     Pass("fuse_reduce_l2", fuse_reduce_l2, "make one ReduceL2 of the root of a sum of squares", exact=False),
     Pass("fuse_hard_sigmoid", fuse_hard_sigmoid, "make one HardSigmoid of addition, clamp and scaling", exact=False),

@@ -171,3 +171,10 @@ def test_a_split_in_one_piece_goes(optimize: Optimizer, opset: int, split: str) 
     optimized = optimize(text, "eliminate_slice", "remove_unused")
     assert optimized.operators == {"Exp": 1}
     assert_equal_outputs(optimized)
+
+
+def test_a_part_without_elements_is_not_joined(optimize: Optimizer) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]> agraph (float[2, n] x, float[0, n] none) => (float[a, b] y)
+        { j = Concat<axis = 0>(none, x)  y = Exp(j) }"""
+    optimized = optimize(text, "merge_concats", "eliminate_identity", "remove_unused")
+    assert optimized.operators == {"Exp": 1}
