@@ -72,7 +72,7 @@ def prove(shop: Workshop, plan: Plan, target: Target, obstacle: str = "") -> Pro
     unproven: Verification | None = None
     if obstacle:
         unproven = Verification(status="not verified", reason=obstacle, seed=shop.config.seed)
-        plan = _structural(plan, obstacle, findings)
+        plan = _structural(plan, findings)
     while True:
         attempt = _attempt(shop, plan, target, unproven)
         if isinstance(attempt, Proven):
@@ -80,7 +80,7 @@ def prove(shop: Workshop, plan: Plan, target: Target, obstacle: str = "") -> Pro
                 return replace(attempt, findings=tuple(findings))
             attempt.staged.discard()
             unproven = attempt.verification
-            plan = _structural(plan, unproven.reason, findings)
+            plan = _structural(plan, findings)
             continue
         culprit = _find_culprit(shop, plan, attempt) if len(plan.left_out) < MOST_LEFT_OUT else None
         if culprit is None:
@@ -125,13 +125,13 @@ def _verified(shop: Workshop, candidate: str) -> Verification:
         return shop.compare(candidate)
 
 
-def _structural(plan: Plan, reason: str, findings: list[Finding]) -> Plan:
+def _structural(plan: Plan, findings: list[Finding]) -> Plan:
     """The plan with structural passes only, and the finding that says why."""
     findings.append(
         Finding(
             code="structural-passes-only",
             severity="warning",
-            message=f"the result can't be compared with the original, so only structural passes ran: {reason}",
+            message="only structural passes ran, since the result can't be compared with the original",
             hint="--no-verify runs all passes without proof; --input gives data that the model runs on",
         )
     )

@@ -218,7 +218,8 @@ def _verdict(verification: Verification) -> str:
     runs = f"{count_of(verification.run_count, 'run')} with seed {verification.seed}"
     outputs = verification.outputs
     if verification.status == "equal":
-        return f"verified{reason or ':'} {runs}, {count_of(len(outputs), 'output')} {_closeness(outputs)}"
+        weakness = f", {verification.reason}" if verification.reason else ""
+        return f"verified: {runs}, {count_of(len(outputs), 'output')} {_closeness(outputs)}{weakness}"
     if verification.status == "different":
         unequal = sum(not each.equal for each in outputs)
         return f"different{reason}: {unequal} of {count_of(len(outputs), 'output')} in {runs}"

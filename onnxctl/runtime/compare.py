@@ -182,7 +182,9 @@ def compare(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
     if not reason and not all(each.equal for each in comparisons):
         reason = "; ".join(f"output {each.name!r}: {each.message}" for each in comparisons if not each.equal)
     status = "different" if reason else "equal"
-    if reason and random:
+    if not reason:
+        reason = _weakness(names, references)
+    if status == "different" and random:
         status, reason = "not verified", f"random: {random} draws new numbers on every run"
     dims = dict.fromkeys(tuple(each.feeds.dims.items()) for each in references)
     found = Verification(
@@ -194,6 +196,23 @@ def compare(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
         outputs=tuple(comparisons),
     )
     return encode(found), ()
+
+
+def _weakness(names: Sequence[str], references: Sequence[Reference]) -> str:
+    """What equal outputs don't prove, in words: a float output that held nothing but NaN; "" where all held numbers."""
+    empty = [
+        name
+        for at, name in enumerate(names)
+        if all(_is_nothing_but_nan(reference.outputs[at]) for reference in references)
+    ]
+    return f"but {', '.join(map(repr, empty))} held nothing but NaN, which proves little" if empty else ""
+
+
+def _is_nothing_but_nan(value: Any) -> bool:
+    import numpy as np
+
+    is_float = isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.floating)
+    return is_float and value.size > 0 and bool(np.isnan(value).all())
 
 
 def open_plainly(model: Model, path: str) -> Session:
