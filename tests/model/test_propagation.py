@@ -489,3 +489,51 @@ def test_a_transposed_convolution_whose_kernel_is_shorter_than_its_stride(graphs
     )
     assert found.top.static_shape("y") is None
     assert found.top.static_shape("z") == (1, 1, 4)
+
+
+# ---------------------------------------------------------------- sequences
+
+
+def test_how_many_a_sequence_holds_is_followed(graphs_of: Opener) -> None:
+    found = propagate(
+        graphs_of(
+            model_text("""
+            agraph (float[batch, seq, 3] x, float[batch, 2, 3] y) => (a, b, c, d, e, n) <int64 first = {0}> {
+                rows = SplitToSequence <axis = 1, keepdims = 0> (x)
+                a = ConcatFromSequence <axis = 0, new_axis = 1> (rows)
+                none = SequenceEmpty ()
+                one = SequenceInsert (none, y)
+                two = SequenceInsert (one, y, first)
+                b = ConcatFromSequence <axis = 1> (two)
+                fewer = SequenceErase (two)
+                c = ConcatFromSequence <axis = 1, new_axis = 1> (fewer)
+                pair = SequenceConstruct (x, y)
+                d = ConcatFromSequence <axis = 1> (pair)
+                mapped = SequenceMap <body = each (float[p, q, 3] i) => (float[p, q, 3] o) { o = Relu (i) }> (two)
+                e = ConcatFromSequence <axis = 0> (mapped)
+                n = SequenceLength (pair)
+            }""")
+        )
+    )
+    assert [shown(found, name) for name in "abce"] == [
+        "[seq, batch, 3]", "[batch, 4, 3]", "[batch, 1, 2, 3]", "[2*batch, 2, 3]"
+    ]  # fmt: skip
+    assert "joined" in shown(found, "d")
+    assert found.top.values("n") == (2,)
+
+
+def test_a_loop_that_grows_a_sequence_leaves_its_length_open(graphs_of: Opener) -> None:
+    found = propagate(
+        graphs_of(
+            model_text("""
+            agraph (float[3] x) => (n) <int64 trips = {4}, bool go = {1}> {
+                none = SequenceEmpty ()
+                full = Loop <body = step (int64 i, bool c, seq(float[3]) before) => (bool again, seq(float[3]) after) {
+                    again = Identity (c)
+                    after = SequenceInsert (before, x)
+                }> (trips, go, none)
+                n = SequenceLength (full)
+            }""")
+        )
+    )
+    assert found.top.values("n") is None

@@ -64,6 +64,16 @@ CASES = [
     Case("QLinearSoftmax", [Q, SCALE, ZERO, SCALE, ZERO], {"opset": 13}),
     Case("QLinearConcat", [SCALE, ZERO, Q, SCALE, ZERO, (U8, ["b", "t", 8]), SCALE, ZERO], {"axis": 1}),
     Case("QLinearAveragePool", [IMAGE, SCALE, ZERO, SCALE, ZERO], {"kernel_shape": [2, 2], "strides": [2, 2]}),
+    Case(
+        "QLinearAveragePool",
+        [(U8, ["b", "s", "t", 3]), SCALE, ZERO, SCALE, ZERO],
+        {"kernel_shape": [3, 2], "strides": [2, 2], "channels_last": 1},
+    ),
+    Case(
+        "QLinearConv",
+        [(U8, ["b", "s", "t", 3]), SCALE, ZERO, (U8, [4, 3, 3, 2]), SCALE, ZERO, SCALE, ZERO],
+        {"channels_last": 1, "strides": [1, 2], "kernel_shape": [3, 2]},
+    ),
     Case("QLinearGlobalAveragePool", [IMAGE, SCALE, ZERO, SCALE, ZERO]),
     Case("QLinearGlobalAveragePool", [IMAGE, SCALE, ZERO, SCALE, ZERO], {"channels_last": 1}),
     Case("SkipLayerNormalization", [X, X, (F32, [8])], outputs=4),

@@ -58,6 +58,8 @@ def lies(fact: Fact | None, seen: Any, sizes: Sizes) -> list[str]:
     if isinstance(seen, list):
         if fact.kind != "sequence":
             return [f"kind {fact.kind}"]
+        if fact.length is not None and decided(fact.length, sizes) not in (None, len(seen)):
+            return [f"length {fact.length}, seen {len(seen)}"]
         return [lie for each in seen for lie in lies(fact.element, each, sizes)]
     if isinstance(seen, dict):
         return [] if fact.kind == "map" else [f"kind {fact.kind}"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from onnxctl.analysis.cost.attention import ATTENTION, CONTRIB_ATTENTION
 from onnxctl.analysis.cost.classical import CLASSICAL
-from onnxctl.analysis.cost.elementwise import CONTRIB_ELEMENTWISE, ELEMENTWISE, OPERATIONS_PER_ELEMENT
-from onnxctl.analysis.cost.products import CONTRIB_PRODUCTS, PRODUCTS
-from onnxctl.analysis.cost.reductions import CONTRIB_REDUCTIONS, REDUCTIONS
+from onnxctl.analysis.cost.contrib import CONTRIB
+from onnxctl.analysis.cost.elementwise import ELEMENTWISE, OPERATIONS_PER_ELEMENT
+from onnxctl.analysis.cost.products import PRODUCTS
+from onnxctl.analysis.cost.reductions import REDUCTIONS
 from onnxctl.analysis.cost.work import Formula, Work
+from onnxctl.model.nodes import DEFAULT_DOMAINS
 
 MOVES = frozenset(
     """Identity Cast CastLike BitCast Reshape Flatten Squeeze Unsqueeze Transpose Concat Split Slice Gather
@@ -31,14 +34,29 @@ _CLASSICAL_MOVES = frozenset(
     """ArrayFeatureExtractor CastMap CategoryMapper DictVectorizer FeatureVectorizer LabelEncoder OneHotEncoder
     ZipMap""".split()
 )
-_CONTRIB_MOVES = frozenset({"GatherBlockQuantized", "QLinearConcat", "ExpandDims", "Trilu", "Pad"})
+_CONTRIB_MOVES = frozenset(
+    """GatherBlockQuantized GatherND QLinearConcat ExpandDims Trilu Pad BitmaskDropout TorchEmbedding RemovePadding
+    RestorePadding UnfoldTensor""".split()
+)
+_CONTRIB_UNCOUNTED = frozenset(
+    """PagedAttention SparseAttention LongformerAttention DecoderAttention BeamSearch GreedySearch Sampling
+    WhisperBeamSearch NGramRepeatBlock SparseToDenseMatMul Tokenizer Unique DynamicTimeWarping MurmurHash3
+    EPContext""".split()
+)
+"""As UNCOUNTED: caches and windows filled by values, loops until a token appears, graphs compiled for a device."""
 
 
 def _nothing(operation: object) -> Work:
     return Work()
 
 
-STANDARD: dict[str, Formula] = {**dict.fromkeys(MOVES, _nothing), **ELEMENTWISE, **PRODUCTS, **REDUCTIONS}
+STANDARD: dict[str, Formula] = {
+    **dict.fromkeys(MOVES, _nothing),
+    **ELEMENTWISE,
+    **PRODUCTS,
+    **REDUCTIONS,
+    **ATTENTION,
+}
 FORMULAS: dict[str, dict[str, Formula]] = {
     "": STANDARD,
     "ai.onnx.ml": {
@@ -49,9 +67,8 @@ FORMULAS: dict[str, dict[str, Formula]] = {
     },
     "com.microsoft": {
         **dict.fromkeys(_CONTRIB_MOVES, _nothing),
-        **CONTRIB_ELEMENTWISE,
-        **CONTRIB_PRODUCTS,
-        **CONTRIB_REDUCTIONS,
+        **CONTRIB,
+        **CONTRIB_ATTENTION,
     },
 }
 """Each operator's formula, by domain ("" for ai.onnx) and type. What is not here is reported as not counted."""
@@ -59,4 +76,11 @@ FORMULAS: dict[str, dict[str, Formula]] = {
 
 def formula_of(domain: str, op_type: str) -> Formula | None:
     """The operator's formula, None where there is none."""
-    return FORMULAS.get("" if domain == "ai.onnx" else domain, {}).get(op_type)
+    return FORMULAS.get("" if domain in DEFAULT_DOMAINS else domain, {}).get(op_type)
+
+
+def depends_on_data(domain: str, op_type: str) -> bool:
+    """Whether the operator's work can't be told from shapes."""
+    if domain in DEFAULT_DOMAINS:
+        return op_type in UNCOUNTED
+    return domain == "com.microsoft" and op_type in _CONTRIB_UNCOUNTED

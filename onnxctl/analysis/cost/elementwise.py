@@ -46,10 +46,12 @@ OPERATIONS_PER_ELEMENT: dict[str, int] = {
     "Scaler": 2,  # (x - offset) * scale
 }
 
-_TANH_GELU = 9  # x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)))
+TANH_GELU = 9  # x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)))
 
 
-def _per_element(figure: int) -> Formula:
+def per_element(figure: int) -> Formula:
+    """So many operations for each output element."""
+
     def formula(operation: Operation) -> Work:
         return Work(others=figure * operation.output_elements())
 
@@ -58,7 +60,7 @@ def _per_element(figure: int) -> Formula:
 
 def _gelu(operation: Operation) -> Work:
     tanh = operation.text("approximate", "none") == "tanh"
-    return Work(others=(_TANH_GELU if tanh else OPERATIONS_PER_ELEMENT["Gelu"]) * operation.output_elements())
+    return Work(others=(TANH_GELU if tanh else OPERATIONS_PER_ELEMENT["Gelu"]) * operation.output_elements())
 
 
 def _variadic(operation: Operation) -> Work:
@@ -77,7 +79,7 @@ def _rotary(operation: Operation) -> Work:
     return Work(others=3 * operation.output_elements())
 
 
-ELEMENTWISE: dict[str, Formula] = {name: _per_element(figure) for name, figure in OPERATIONS_PER_ELEMENT.items()}
+ELEMENTWISE: dict[str, Formula] = {name: per_element(figure) for name, figure in OPERATIONS_PER_ELEMENT.items()}
 ELEMENTWISE |= {
     "Gelu": _gelu,
     "Sum": _variadic,
@@ -85,23 +87,5 @@ ELEMENTWISE |= {
     "Min": _variadic,
     "Mean": _variadic,
     "DynamicQuantizeLinear": _dynamic_quantize,
-    "RotaryEmbedding": _rotary,
-}
-
-CONTRIB_ELEMENTWISE: dict[str, Formula] = {
-    "Gelu": _per_element(OPERATIONS_PER_ELEMENT["Gelu"]),
-    "FastGelu": lambda operation: Work(
-        others=(_TANH_GELU + (1 if operation.has(1) else 0)) * operation.output_elements()
-    ),
-    "BiasGelu": _per_element(OPERATIONS_PER_ELEMENT["Gelu"] + 1),
-    "QuickGelu": _per_element(OPERATIONS_PER_ELEMENT["Swish"]),  # x * sigmoid(alpha * x)
-    "BiasAdd": _per_element(2),  # bias and skip
-    "BiasSplitGelu": _per_element(7),  # two biases, Gelu of one half, product
-    "QLinearAdd": _per_element(9),  # two DequantizeLinear, one Add, one QuantizeLinear
-    "QLinearMul": _per_element(9),
-    "QLinearSigmoid": _per_element(2 + 4 + 4),
-    "QLinearLeakyRelu": _per_element(2 + 2 + 4),
-    "QuantizeLinear": _per_element(OPERATIONS_PER_ELEMENT["QuantizeLinear"]),
-    "DequantizeLinear": _per_element(OPERATIONS_PER_ELEMENT["DequantizeLinear"]),
     "RotaryEmbedding": _rotary,
 }

@@ -1,4 +1,4 @@
-"""Operators whose work is multiply-accumulates: matrix products, convolutions, recurrent networks, attention.
+"""Operators whose work is multiply-accumulates: matrix products, convolutions, recurrent networks.
 
 A multiply-accumulate (MAC) is one product added to a running sum, which is how papers and datasheets count networks. A
 bias that the operator adds is one other operation for each output element.
@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import re
 
-from onnxctl.analysis.cost.work import Formula, Operation, UnknownShapeError, Work, product
+from onnxctl.analysis.cost.work import Formula, Operation, Work, product
 from onnxctl.model.dimensions import Dimension
-
-SOFTMAX_OPERATIONS = 5
-"""For each element: find the maximum, subtract it, exp, sum, divide."""
-
 
 # ---------------------------------------------------------------- matrices
 
@@ -29,13 +25,6 @@ def _quantized_matmul(operation: Operation) -> Work:
     return Work(macs=elements * operation.input_shape(0)[-1], others=4 * elements)
 
 
-def _fused_matmul(operation: Operation) -> Work:
-    """FusedMatMul: MatMul with either operand transposed first, times alpha."""
-    shape = operation.input_shape(0)
-    depth = shape[-2] if operation.integer("transA", 0) and len(shape) > 1 else shape[-1]
-    return Work(macs=operation.output_elements() * depth, others=operation.output_elements())
-
-
 def _gemm(operation: Operation) -> Work:
     """Gemm: alpha * A' * B' + beta * C; products with alpha and beta count only where these are not 1."""
     shape = operation.input_shape(0)
@@ -43,19 +32,6 @@ def _gemm(operation: Operation) -> Work:
     elements = operation.output_elements()
     scaled = [name for name in ("alpha", "beta") if operation.real(name, 1.0) != 1.0]
     return Work(macs=elements * depth, others=(len(scaled) + (1 if operation.has(2) else 0)) * elements)
-
-
-def _quantized_gemm(operation: Operation) -> Work:
-    """QGemm: Gemm on quantized operands, and each output element is scaled, rounded and clamped."""
-    shape, elements = operation.input_shape(0), operation.output_elements()
-    depth = shape[0] if operation.integer("transA", 0) else shape[1]
-    return Work(macs=elements * depth, others=5 * elements)
-
-
-def _matmul_n_bits(operation: Operation) -> Work:
-    """MatMulNBits: A of [..., K] by N columns of K packed weights, each of which is scaled (and shifted) first."""
-    depth, columns = operation.integer("K", 0), operation.integer("N", 0)
-    return Work(macs=operation.output_elements() * depth, others=2 * depth * columns)
 
 
 def _einsum(operation: Operation) -> Work:
@@ -151,79 +127,6 @@ def _recurrent(operation: Operation) -> Work:
     return Work(macs=macs, others=steps * hidden * _CELL_OPERATIONS[kind])
 
 
-# ---------------------------------------------------------------- attention
-
-
-def attention_work(queries: Dimension, keys: Dimension, key_width: Dimension, value_width: Dimension) -> Work:
-    """Scaled dot-product attention: `queries` rows (over batch and heads) against `keys` positions each.
-
-    Q * K' takes key_width MACs a score, the mix of the values value_width; a score is scaled and goes through a
-    softmax.
-    """
-    scores = queries * keys
-    return Work(macs=scores * (key_width + value_width), others=(1 + SOFTMAX_OPERATIONS) * scores)
-
-
-def _attention(operation: Operation) -> Work:
-    """Attention (opset 23): Q, K, V of [batch, heads, sequence, width], or [batch, sequence, heads * width]."""
-    query, key, value = (operation.input_shape(index) for index in range(3))
-    if len(query) == 4:
-        rows, positions, key_width, value_width = product(query[:3]), key[2], query[3], value[3]
-    else:
-        heads, key_heads = operation.integer("q_num_heads", 0), operation.integer("kv_num_heads", 0)
-        if not heads or not key_heads:
-            raise UnknownShapeError
-        rows, positions = query[0] * heads * query[1], key[1]
-        key_width, value_width = query[2] // heads, value[2] // key_heads
-    if operation.has(4):
-        positions = positions + operation.input_shape(4)[2]  # past keys
-    return attention_work(rows, positions, key_width, value_width)
-
-
-def _multi_head_attention(operation: Operation) -> Work:
-    """MultiHeadAttention: query [batch, sequence, width] with key and value beside it; packed forms are not counted."""
-    query, key, value = (operation.input_shape(index) for index in range(3))
-    heads = operation.integer("num_heads", 0)
-    if len(query) != 3 or not heads:
-        raise UnknownShapeError
-    positions = key[1] if len(key) == 3 else key[2]
-    value_width = value[2] // heads if len(value) == 3 else value[3]
-    return attention_work(query[0] * heads * query[1], positions, query[2] // heads, value_width)
-
-
-def _group_query_attention(operation: Operation) -> Work:
-    """GroupQueryAttention: queries against the present keys, output 1 of [batch, kv heads, positions, width]."""
-    output, present = operation.output_shape(0), operation.output_shape(1)
-    heads = operation.integer("num_heads", 0)
-    if not heads:
-        raise UnknownShapeError
-    width = output[2] // heads
-    return attention_work(output[0] * heads * output[1], present[2], width, width)
-
-
-def _packed_attention(operation: Operation) -> Work:
-    """com.microsoft Attention: input [batch, sequence, width] by weights [width, 3 * hidden], then attention."""
-    batch, sequence, width = operation.input_shape(0)
-    columns = operation.input_shape(1)[1]
-    heads = operation.integer("num_heads", 0)
-    if not heads:
-        raise UnknownShapeError
-    hidden = operation.output_shape()[2]
-    inner = attention_work(batch * heads * sequence, sequence, hidden // heads, hidden // heads)
-    projection = batch * sequence * columns
-    return Work(macs=projection * width + inner.macs, others=projection + inner.others)
-
-
-def _linear_attention(operation: Operation) -> Work:
-    """LinearAttention: at each position and head a rank-one update of the [key, value] width state, and a read."""
-    query, value = operation.input_shape(0), operation.input_shape(2)
-    heads = operation.integer("q_num_heads", 0)
-    if not heads or len(query) != 3:
-        raise UnknownShapeError
-    state = (query[2] // heads) * (value[2] // heads)
-    return Work(macs=2 * query[0] * query[1] * heads * state)
-
-
 PRODUCTS: dict[str, Formula] = {
     "MatMul": _matmul,
     "MatMulInteger": _matmul,
@@ -239,22 +142,4 @@ PRODUCTS: dict[str, Formula] = {
     "LSTM": _recurrent,
     "GRU": _recurrent,
     "RNN": _recurrent,
-    "Attention": _attention,
-    "LinearAttention": _linear_attention,
-}
-
-CONTRIB_PRODUCTS: dict[str, Formula] = {
-    "FusedConv": _convolution,
-    "NhwcFusedConv": _convolution,
-    "FusedMatMul": _fused_matmul,
-    "TransposeMatMul": _fused_matmul,
-    "FusedGemm": _gemm,
-    "MatMulNBits": _matmul_n_bits,
-    "MatMulIntegerToFloat": _quantized_matmul,
-    "DynamicQuantizeMatMul": _quantized_matmul,
-    "QGemm": _quantized_gemm,
-    "QLinearConv": _quantized_convolution,
-    "MultiHeadAttention": _multi_head_attention,
-    "GroupQueryAttention": _group_query_attention,
-    "Attention": _packed_attention,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from onnxctl.analysis.cost.products import SOFTMAX_OPERATIONS
+from onnxctl.analysis.cost.attention import SOFTMAX_OPERATIONS
 from onnxctl.analysis.cost.work import Formula, Operation, UnknownShapeError, Work, product
 
 _REDUCTIONS = {
@@ -33,6 +33,7 @@ _REDUCTIONS = {
     "InstanceNormalization": (7, 0),
     "MeanVarianceNormalization": (5, 0),
     "RMSNormalization": (4, 0),  # square, sum, divide, scale
+    "SimplifiedLayerNormalization": (4, 0),  # the same in onnxruntime, which has it in this domain
     "LpNormalization": (3, 0),
     "Normalizer": (3, 0),
     "Softmax": (SOFTMAX_OPERATIONS, 0),
@@ -42,10 +43,6 @@ _REDUCTIONS = {
     "NegativeLogLikelihoodLoss": (1, 0),
     "Range": (0, 1),
 }
-
-
-_REQUANTIZED = 4
-"""Operations that bring a sum back to 8 bits: scale, round, shift, clip."""
 
 
 def _reduction(operation: Operation) -> Work:
@@ -136,21 +133,6 @@ def _determinant(operation: Operation) -> Work:
     return Work(others=product(shape[:-2]) * (2 * shape[-1] * shape[-1] * shape[-1] // 3))
 
 
-def _skip_normalization(per_element: int) -> Formula:
-    """A skip connection (and bias) added, then a normalization of so many operations an element."""
-
-    def formula(operation: Operation) -> Work:
-        added = 1 + sum(1 for index in (4,) if operation.has(index))
-        return Work(others=(per_element + added) * operation.output_elements())
-
-    return formula
-
-
-def _quantized_mean(operation: Operation) -> Work:
-    """The mean of a quantized tensor: each element is added once, each result is scaled anew."""
-    return Work(others=operation.input_elements() + _REQUANTIZED * operation.output_elements())
-
-
 REDUCTIONS: dict[str, Formula] = dict.fromkeys(_REDUCTIONS, _reduction)
 REDUCTIONS |= {
     "MaxPool": _pooling,
@@ -165,17 +147,4 @@ REDUCTIONS |= {
     "DFT": _fourier,
     "STFT": _fourier,
     "Det": _determinant,
-}
-
-CONTRIB_REDUCTIONS: dict[str, Formula] = {
-    "SimplifiedLayerNormalization": lambda operation: Work(others=4 * operation.output_elements()),
-    "SkipLayerNormalization": _skip_normalization(7),
-    "SkipSimplifiedLayerNormalization": _skip_normalization(4),
-    "EmbedLayerNormalization": lambda operation: Work(others=9 * operation.output_elements()),
-    "QLinearSoftmax": lambda operation: Work(others=(SOFTMAX_OPERATIONS + 4) * operation.output_elements()),
-    "QLinearAveragePool": lambda operation: Work(
-        others=_pooling(operation).others + _REQUANTIZED * operation.output_elements()
-    ),
-    "QLinearGlobalAveragePool": _quantized_mean,
-    "QLinearReduceMean": _quantized_mean,
 }

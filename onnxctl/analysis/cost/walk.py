@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from onnx import NodeProto
 
-from onnxctl.analysis.cost.catalogue import UNCOUNTED, VIEWS, formula_of
+from onnxctl.analysis.cost.catalogue import VIEWS, depends_on_data, formula_of
 from onnxctl.analysis.cost.work import Operation, UnknownShapeError, Work, product
 from onnxctl.model.dimensions import Dimension, evaluate, symbols
 from onnxctl.model.graph import Graph
@@ -128,8 +128,7 @@ def _work(scope: ScopeFacts, node: NodeProto) -> tuple[Work | None, str]:
         return None, "its subgraph could not be walked"
     formula = formula_of(node.domain, node.op_type)
     if formula is None:
-        uncounted = node.op_type in UNCOUNTED and node.domain in DEFAULT_DOMAINS
-        return None, "its work depends on the data" if uncounted else "no formula"
+        return None, "its work depends on the data" if depends_on_data(node.domain, node.op_type) else "no formula"
     try:
         return formula(Operation(node, scope, scope.graph.opset(node.domain))), ""
     except UnknownShapeError:

@@ -153,6 +153,12 @@ class Call:
         """A shape of so many unknown dimensions."""
         return None if rank is None else tuple(self.fresh(axis, output) for axis in range(rank))
 
+    def with_shape(self, index: int, shape: Shape) -> Call:
+        """The same call, an input of another shape."""
+        inputs = list(self.inputs)
+        inputs[index] = Fact(inputs[index].kind, inputs[index].dtype, shape)
+        return Call(self.host, self.node, inputs, self.opset, self._references)
+
     def note(self, message: str) -> None:
         self.host.note(self.node, message)
 

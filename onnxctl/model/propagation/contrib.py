@@ -43,6 +43,15 @@ def _block_matmul(call: Call) -> Fact:
     return tensor(call.dtype(0), (*shape[:-1], call.integer("N", 0)))
 
 
+def _block_matmul_of_shape(call: Call) -> Fact:
+    """MatMulFpQ4: the size [K, N] of the packed B is an input."""
+    shape, packed = call.shape(0), call.constant(2)
+    if shape is None or packed is None or len(packed) != 2:
+        return tensor(call.dtype(0))
+    call.equal(shape[-1], packed[0])
+    return tensor(call.dtype(0), (*shape[:-1], packed[1]))
+
+
 def _matmul_as(source: int | None, dtype: int | None = None) -> ShapeFunction:
     def shape_function(call: Call) -> Fact:
         kind = dtype if source is None else call.dtype(source)
@@ -114,6 +123,34 @@ def _group_query_attention(call: Call) -> list[Fact]:
     return results
 
 
+def _unpadded_attention(call: Call) -> Fact:
+    """PackedAttention: [tokens, width of value]."""
+    data, weight, sizes = call.shape(0), call.shape(1), call.integers("qkv_hidden_sizes")
+    if not data or weight is None or len(weight) != 2:
+        return tensor(call.dtype(0), call.unknown_shape(2))
+    return tensor(call.dtype(0), (data[0], sizes[2] if sizes and len(sizes) == 3 else weight[1] // 3))
+
+
+def _unpadded_multi_head_attention(call: Call) -> Fact:
+    """PackedMultiHeadAttention: [tokens, width of value], which the query holds where it is packed."""
+    query, value = call.shape(0), call.shape(2)
+    if query is not None and len(query) == 4:
+        return tensor(call.dtype(0), (query[0], query[1] * query[3]))
+    return tensor(call.dtype(0), value if value is not None and len(value) == 2 else call.unknown_shape(2))
+
+
+def _masked_attention(call: Call) -> Fact:
+    """DecoderMaskedMultiHeadAttention: one position at a time."""
+    query, value = call.shape(0), call.shape(2)
+    if query is None or len(query) != 3:
+        return tensor(call.dtype(0), call.unknown_shape(3))
+    if not call.has(1):
+        return tensor(call.dtype(0), (query[0], query[1], query[2] // 3))
+    if value is None or len(value) not in (3, 4):
+        return tensor(call.dtype(0), call.unknown_shape(3))
+    return tensor(call.dtype(0), (query[0], query[1], value[2] if len(value) == 3 else value[1] * value[3]))
+
+
 # ---------------------------------------------------------------- normalization and embedding
 
 
@@ -172,11 +209,28 @@ def _quantized_concat(call: Call) -> Fact:
     return tensor(call.dtype(1), (*known[0][:axis], total, *known[0][axis + 1 :]))
 
 
-def _quantized_pool(call: Call) -> Fact:
-    if call.integer("channels_last", 0):
-        return tensor(call.dtype(0), call.unknown_shape(call.rank(0)))
-    facts = CONVOLUTIONS["AveragePool"](call)
+def _channels_last(rule: ShapeFunction) -> ShapeFunction:
+    """The rule for [batch, channels, spatial...], told [batch, spatial..., channels]; weights stay as they are."""
+
+    def shape_function(call: Call) -> Fact:
+        data = call.shape(0)
+        turned = call if not data else call.with_shape(0, (data[0], data[-1], *data[1:-1]))
+        fact = _first(rule(turned))
+        if fact.shape is None or len(fact.shape) < 2:
+            return fact
+        return tensor(fact.dtype, (fact.shape[0], *fact.shape[2:], fact.shape[1]))
+
+    return shape_function
+
+
+def _first(facts: Fact | Sequence[Fact]) -> Fact:
     return facts if isinstance(facts, Fact) else facts[0]
+
+
+def _in_either_layout(rule: ShapeFunction) -> ShapeFunction:
+    """The rule of an operator whose attribute channels_last tells the layout."""
+    turned = _channels_last(rule)
+    return lambda call: turned(call) if call.integer("channels_last", 0) else _first(rule(call))
 
 
 def _quantized_global_pool(call: Call) -> Fact:
@@ -205,18 +259,23 @@ def _distances(call: Call) -> Fact:
 
 _SAME = (
     "BiasAdd BiasSoftmax FastGelu Gelu GroupNorm Inverse LongformerAttention MoE QLinearLeakyRelu QLinearSigmoid "
-    "QLinearSoftmax QMoE QuickGelu RotaryEmbedding ScaledSiLU Trilu"
+    "QLinearSoftmax QMoE QOrderedAttention QOrderedGelu QOrderedLayerNormalization QuickGelu RotaryEmbedding "
+    "ScaledSiLU SwiGLU Trilu"
 )
 
 OPERATORS: Mapping[str, ShapeFunction] = {
     **dict.fromkeys(_SAME.split(), same_as(0)),
     **dict.fromkeys(("FusedMatMul", "TransposeMatMul", "FusedMatMulActivation"), _fused_matmul),
     **dict.fromkeys(("MatMulNBits", "MatMulBnb4"), _block_matmul),
+    "MatMulFpQ4": _block_matmul_of_shape,
     **dict.fromkeys(
         ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", "SkipGroupNorm"), _skip_normalization
     ),
     **dict.fromkeys(("EmbedLayerNormalization", "QEmbedLayerNormalization"), _embedding),
-    **dict.fromkeys(("Attention", "QAttention"), _packed_attention),
+    **dict.fromkeys(("Attention", "QAttention", "DecoderMaskedSelfAttention"), _packed_attention),
+    "PackedAttention": _unpadded_attention,
+    "PackedMultiHeadAttention": _unpadded_multi_head_attention,
+    "DecoderMaskedMultiHeadAttention": _masked_attention,
     **dict.fromkeys(("QLinearAdd", "QLinearMul"), _broadcast_of(3, 0)),
     "QLinearWhere": _broadcast_of(0, 4, 1),
     "BiasGelu": _broadcast_of(1, 0),
@@ -227,15 +286,20 @@ OPERATORS: Mapping[str, ShapeFunction] = {
     "FusedGemm": _fused_gemm,
     "QGemm": _quantized_gemm,
     "FusedConv": CONVOLUTIONS["Conv"],
-    "QLinearConv": CONVOLUTIONS["QLinearConv"],
+    "QLinearConv": _in_either_layout(CONVOLUTIONS["QLinearConv"]),
+    **dict.fromkeys(("NhwcConv", "NhwcFusedConv"), _channels_last(CONVOLUTIONS["Conv"])),
+    "NhwcMaxPool": _channels_last(CONVOLUTIONS["MaxPool"]),
     "GridSample": CONVOLUTIONS["GridSample"],
     "MultiHeadAttention": _multi_head_attention,
     "GroupQueryAttention": _group_query_attention,
     "BiasSplitGelu": _bias_split_gelu,
     "DynamicQuantizeLSTM": _quantized_lstm,
     "BiasDropout": _bias_dropout,
+    "BitmaskBiasDropout": lambda call: tensor(call.dtype(0), call.shape(0)),
+    "MulInteger": lambda call: tensor(TensorProto.INT32, call.broadcast(call.shape(0), call.shape(2))),
+    **dict.fromkeys(("ComplexMul", "ComplexMulConj"), _broadcast_of(1, 0)),
     "QLinearConcat": _quantized_concat,
-    "QLinearAveragePool": _quantized_pool,
+    "QLinearAveragePool": _in_either_layout(CONVOLUTIONS["AveragePool"]),
     "QLinearGlobalAveragePool": _quantized_global_pool,
     "QLinearReduceMean": _quantized_mean,
     "QuantizeLinear": layers.OPERATORS["QuantizeLinear"],

@@ -148,12 +148,15 @@ def _batched_scan(call: Call) -> list[Fact]:
 
 def _sequence_map(call: Call) -> list[Fact]:
     inputs = [(fact.element or UNKNOWN) if fact.kind == "sequence" else fact for fact in call.inputs]
-    trips = call.host.fresh(next((name for name in call.node.output if name), ""), "trips")
+    length = call.fact(0).length
+    trips = length
+    if trips is None:
+        trips = call.host.fresh(next((name for name in call.node.output if name), ""), "trips")
     results = call.host.run_body(call.node, "body", [replace(fact, values=None) for fact in inputs], trips)
     if results is None:
-        return [Fact("sequence")] * call.output_count
+        return [Fact("sequence", length=length)] * call.output_count
     return [
-        Fact("sequence", element=replace(call.host.without_locals(call.node, each, output), values=None))
+        Fact("sequence", element=replace(call.host.without_locals(call.node, each, output), values=None), length=length)
         for output, each in enumerate(results)
     ]
 

@@ -64,7 +64,7 @@ class Fact:
     """What is known of a value; dtype is TensorProto.DataType's number, None (or a shape of None) is unknown.
 
     values are the contents, row-major, only where shape is all numbers. element is the type of what a sequence or an
-    optional holds.
+    optional holds, length how many a sequence does.
     """
 
     kind: Kind = "tensor"
@@ -72,6 +72,7 @@ class Fact:
     shape: Shape | None = None
     values: Values | None = None
     element: Fact | None = None
+    length: Dimension | None = None
 
 
 UNKNOWN = Fact("unknown")
@@ -150,7 +151,7 @@ def join(first: Fact, second: Fact, fresh: Fresh) -> Fact:
         values = tuple(one if one == other else None for one, other in zip(first.values, second.values, strict=True))
     if values is not None and all(each is None for each in values):
         values = None
-    return Fact(first.kind, dtype, shape, values, element)
+    return Fact(first.kind, dtype, shape, values, element, first.length if first.length == second.length else None)
 
 
 def _join_shapes(first: Shape | None, second: Shape | None, fresh: Fresh) -> Shape | None:
@@ -186,7 +187,7 @@ def sharpen(computed: Fact, stated: Fact, conflict: Callable[[str], None]) -> Fa
         shape = tuple(_sharper(one, other, conflict) for one, other in zip(shape, stated.shape, strict=True))
     if dtype == computed.dtype and element == computed.element and shape == computed.shape:
         return computed
-    return Fact(computed.kind, dtype, shape, computed.values, element)
+    return Fact(computed.kind, dtype, shape, computed.values, element, computed.length)
 
 
 def _sharper(computed: Dimension, stated: Dimension, conflict: Callable[[str], None]) -> Dimension:
@@ -259,6 +260,8 @@ def rename_symbols(fact: Fact, is_local: Callable[[str], bool], fresh: Fresh) ->
 
     if fact.element is not None:
         fact = replace(fact, element=rename_symbols(fact.element, is_local, fresh))
+    if not is_free(fact.length):
+        fact = replace(fact, length=None)
     if fact.shape is not None and not all(map(is_free, fact.shape)):
         fact = replace(
             fact, shape=tuple(each if is_free(each) else fresh(axis) for axis, each in enumerate(fact.shape))
