@@ -8,8 +8,7 @@ from itertools import islice
 from onnx import NodeProto, StringStringEntryProto
 
 from onnxctl.analysis.attributes import SHOWN_ITEMS, attribute_in_words
-from onnxctl.analysis.cost.counting import node_cost
-from onnxctl.analysis.cost.walk import count_node
+from onnxctl.analysis.cost.counting import cost_within
 from onnxctl.analysis.types import type_in_words
 from onnxctl.errors import ModelError, UsageError
 from onnxctl.model.graph import Graph, ModelGraphs
@@ -44,7 +43,7 @@ def describe_node(graphs: ModelGraphs, found: Propagation, name: str) -> NodeDet
         inputs=tuple(_input(graph, scope, each) for each in node.input),
         outputs=tuple(_output(graph, scope, each) for each in node.output),
         metadata=tuple(map(_entry, node.metadata_props)),
-        cost=node_cost(count_node(scope, node, as_text(graph.path))) if run and scope is not None else None,
+        cost=cost_within(scope, node, as_text(graph.path)) if run and scope is not None else None,
     )
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from onnxctl.errors import UsageError
+from onnxctl.model.graph import Graph, ModelGraphs
+from onnxctl.model.names import as_text
+from onnxctl.model.nodes import DEFAULT_DOMAINS, is_standard
 from onnxctl.reports import (
     CostReport,
     InspectConfig,
@@ -19,6 +22,9 @@ from onnxctl.reports import (
     SortKey,
     WeightInfo,
 )
+
+_SEEN_THROUGH = ("DequantizeLinear", "Cast", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
+"""Between a stored tensor and the node that it is meant for, as exporters and quantizers leave them there."""
 
 T = TypeVar("T")
 _Keys = dict[SortKey, Callable[[T], int | str]]
@@ -72,14 +78,29 @@ class Selection:
         by_name: _Keys[NodeCost] = {"name": lambda each: each.name}
         return self._sorted(chosen, {**_COST_KEYS, **by_name})
 
-    def weights(self, weights: Sequence[WeightInfo]) -> tuple[WeightInfo, ...]:
-        """The stored tensors chosen by name."""
+    def weights(self, weights: Sequence[WeightInfo], graphs: ModelGraphs) -> tuple[WeightInfo, ...]:
+        """The stored tensors chosen by name, and by the operators that read them."""
         keys: _Keys[WeightInfo] = {
             "bytes": lambda each: each.byte_count,
             "params": lambda each: each.element_count,
             "name": lambda each: each.name,
         }
-        return self._sorted([each for each in weights if self._fits(each.name)], keys)
+        chosen = [each for each in weights if self._fits(each.name)]
+        if self._operators:
+            read = self._read_by_operators(graphs)
+            chosen = [each for each in chosen if (each.scope, each.name) in read]
+        return self._sorted(chosen, keys)
+
+    def _read_by_operators(self, graphs: ModelGraphs) -> set[tuple[str, str]]:
+        """What nodes of the operators read, by scope and name: right away, or dequantized, cast or seen otherwise."""
+        read: set[tuple[str, str]] = set()
+        for scope in graphs.scopes():
+            for node in scope.nodes:
+                domain = "ai.onnx" if node.domain in DEFAULT_DOMAINS else as_text(node.domain)
+                if self._is_wanted(domain, as_text(node.op_type)):
+                    for name in filter(None, node.input):
+                        read.update(_sources(scope, name))
+        return read
 
     def _is_wanted(self, domain: str, op_type: str) -> bool:
         return not self._operators or any(_is_operator((domain, op_type), *each) for each in self._operators)
@@ -93,6 +114,21 @@ class Selection:
         if key is not None:
             rows = sorted(rows, key=key, reverse=self._sort != "name")
         return tuple(rows[: self._top])
+
+
+def _sources(scope: Graph, name: str) -> Iterator[tuple[str, str]]:
+    """The value, and what it is a view or a copy in another type of, by scope and name."""
+    waiting, seen = [name], set[str]()
+    while waiting:
+        name = waiting.pop()
+        owner = scope.scope_of(name)
+        if owner is None or name in seen:
+            continue
+        seen.add(name)
+        yield as_text(owner.path), as_text(name)
+        producer = owner.producer(name)
+        if producer is not None and is_standard(producer, *_SEEN_THROUGH):
+            waiting += filter(None, producer.input)
 
 
 def size_order(amount: Quantity | None) -> int:

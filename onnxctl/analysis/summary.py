@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from onnx import GraphProto, ModelProto
 
 from onnxctl.analysis.attributes import attribute_in_words
+from onnxctl.analysis.learned import learned_nodes
 from onnxctl.analysis.scopes import Scope, walk_scopes
 from onnxctl.analysis.types import refuse_unknown_symbols, tensor_spec
 from onnxctl.analysis.weights import count_parameters, weight_info, weights_of_scope
@@ -71,6 +72,7 @@ def summarize(
         parameter_count=sum(row.element_count for row in parameters),
         parameter_bytes=sum(row.byte_count for row in parameters),
         initializer_count=sum(len(body.initializer) + len(body.sparse_initializer) for body in graph_bodies),
+        learned=tuple(learned_nodes(scopes)),
         findings=findings,
         nodes=tuple(_nodes(scopes)) if nodes else None,
         weights=tuple(weight_info(model, weight) for weight in stored) if weights else None,

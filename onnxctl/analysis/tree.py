@@ -82,7 +82,7 @@ class _Tree:
             depth=depth,
             path=as_text(graph.path),
             role="function" if isinstance(proto, FunctionProto) else "subgraph" if holder is not None else "graph",
-            name=as_text(proto.name) if holder is None else as_text(graph.path).rpartition("/")[2],
+            name=as_text(proto.name) if holder is None else _own_path(graph),
             holder="" if holder is None else as_text(holder.op_type),
             trips=trips,
             node_count=len(graph.nodes),
@@ -113,6 +113,12 @@ class _Tree:
             )
             if depth < self._depth:
                 yield from self._modules(part, graph, depth + 1, inner_path)
+
+
+def _own_path(graph: Graph) -> str:
+    """How a subgraph is called within the scope that its node stands in: "If_33/then_branch"."""
+    outer = "" if graph.parent is None else graph.parent.path
+    return as_text(graph.path.removeprefix(f"{outer}/" if outer else ""))
 
 
 def _modules(rows: list[Row]) -> _Module:

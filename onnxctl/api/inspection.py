@@ -80,10 +80,11 @@ def inspect_many(
     *,
     cost: bool = False,
     memory: bool = False,
+    findings: bool = False,
     dims: Mapping[str, int] | None = None,
     progress: News | None = None,
 ) -> InspectManyReport:
-    """Several models side by side; of dims, each model is given those that it has.
+    """Several models side by side; of dims, each model is given those that it has. findings looks closer for these.
 
     Raises as `inspect` does, for the first that can't be described, and UsageError for a symbol that none of them has.
     """
@@ -97,7 +98,8 @@ def inspect_many(
         news(f"looking at {path}")
         mine = {name: size for name, size in (dims or {}).items() if name in _symbols(path)} if dims else {}
         unused = {name: size for name, size in unused.items() if name not in mine}
-        summaries.append(_inspect(path, InspectConfig(cost=cost, memory=memory, dims=tuple(mine.items())), silent))
+        config = InspectConfig(cost=cost, memory=memory, findings=findings, dims=tuple(mine.items()))
+        summaries.append(_inspect(path, config, silent))
     if unused:
         raise UsageError(f"none of the models has a symbolic dimension {next(iter(unused))!r}")
     return InspectManyReport(models=tuple(summaries))
@@ -149,16 +151,17 @@ def _choose(model: Model, summary: ModelSummary, config: InspectConfig, news: Ne
     from onnxctl.analysis.contents import read_weights
     from onnxctl.analysis.selection import Selection
     from onnxctl.analysis.weights import weights_of
+    from onnxctl.model.graph import ModelGraphs
 
     selection = Selection(config)
     stored = list(weights_of(model))
+    selection.check_operators(summary.operators)
     if summary.nodes is not None:
-        selection.check_operators(summary.operators)
         sizes = {weight.name: weight.element_count for weight in stored}
         summary = dataclasses.replace(summary, nodes=selection.nodes(summary.nodes, sizes))
     if summary.weights is not None:
         of = {id(info): weight for info, weight in zip(summary.weights, stored, strict=True)}
-        chosen = selection.weights(summary.weights)
+        chosen = selection.weights(summary.weights, ModelGraphs(model))
         if config.values:
             chosen = read_weights(model, [(of[id(info)], info) for info in chosen], news)
         summary = dataclasses.replace(summary, weights=chosen)

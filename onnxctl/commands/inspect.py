@@ -90,7 +90,7 @@ def command(
         typer.Option(
             "--fail-on",
             metavar="SEVERITY",
-            help="With --findings: exit code 1 where there is a warning, or an error.",
+            help="With --findings: exit code 1 where there is a warning, or an error; of several models, in any.",
             rich_help_panel=_WHAT,
         ),
     ] = None,
@@ -147,10 +147,17 @@ def command(
     report: ModelSummary | InspectManyReport
     with StatusLine() as status:
         if len(models) > 1:
-            judged = findings or precision or compatibility or fail_on is not None
+            judged = precision or compatibility
             if nodes or weights or tree or text or full_text or judged or node is not None or sweep or chosen:
                 raise UsageError("several models are compared by their figures", hint="name one model for its details")
-            report = api.inspect_many(models, cost=cost, memory=memory, dims=dims, progress=status.tell)
+            report = api.inspect_many(
+                models,
+                cost=cost,
+                memory=memory,
+                findings=findings or fail_on is not None,
+                dims=dims,
+                progress=status.tell,
+            )
         else:
             report = api.inspect(
                 models[0],
@@ -176,7 +183,8 @@ def command(
                 progress=status.tell,
             )
     show_report(report, chosen_format(format, json))
-    if fail_on is not None and report.kind == "inspect":
-        severities = {each.severity for each in report.findings}
+    if fail_on is not None:
+        looked_at = report.models if report.kind == "inspect_many" else (report,)
+        severities = {finding.severity for model in looked_at for finding in model.findings}
         if "error" in severities or fail_on in severities:
             raise typer.Exit(EXIT_NO)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from onnxctl.render.document import Column, Document, Heading, Table
+from onnxctl.render.document import Cell, Column, Document, Heading, Styled, Table
 from onnxctl.render.units import format_bytes, format_count, format_quantity
 
 if TYPE_CHECKING:
-    from onnxctl.reports import InspectManyReport, ModelSummary
+    from onnxctl.reports import InspectManyReport, ModelSummary, Severity
 
 _SHOWN_OPERATORS = 3
+_WORST_FIRST: tuple[Severity, ...] = ("error", "warning", "info")
 
 
 def comparison_document(report: InspectManyReport) -> Document:
@@ -25,7 +27,7 @@ def comparison_document(report: InspectManyReport) -> Document:
         Column(title="nodes", align="right", optional=True),
         Column(title="opset", align="right", optional=True),
     ]
-    rows = [
+    rows: list[list[Cell]] = [
         [
             model.path[len(folder) :],
             format_bytes(model.total_bytes),
@@ -44,12 +46,18 @@ def comparison_document(report: InspectManyReport) -> Document:
         columns.append(Column(title="peak memory", align="right"))
         for row, model in zip(rows, report.models, strict=True):
             row.append("" if model.memory is None else format_bytes(model.memory.peak_bytes))
+    if any(model.looked_closer for model in report.models):
+        columns.append(Column(title="findings", overflow="cut"))
+        for row, model in zip(rows, report.models, strict=True):
+            row.append(_findings(model))
     columns.append(Column(title="weights", overflow="cut", optional=True))
     columns.append(Column(title="operators", overflow="cut", style="dim", optional=True))
     for row, model in zip(rows, report.models, strict=True):
         row += [", ".join(each.dtype for each in model.parameters), _operators(model)]
     heading = Heading(f"{len(report.models)} models", f"in {folder}" if folder else "", level=1)
-    return Document((heading, Table(tuple(columns), tuple(map(tuple, rows)))), more="more: --cost, --memory, --json")
+    return Document(
+        (heading, Table(tuple(columns), tuple(map(tuple, rows)))), more="more: --cost, --memory, --findings, --json"
+    )
 
 
 def _common_folder(paths: Sequence[str]) -> str:
@@ -62,6 +70,12 @@ def _common_folder(paths: Sequence[str]) -> str:
 def _opset(model: ModelSummary) -> str:
     versions = [version for domain, version in model.opset_imports if domain in ("", "ai.onnx")]
     return ", ".join(map(str, versions))
+
+
+def _findings(model: ModelSummary) -> Cell:
+    counts = Counter(each.severity for each in model.findings)
+    words = ", ".join(f"{counts[severity]} {severity}" for severity in _WORST_FIRST if severity in counts)
+    return Styled(words, "bad" if "error" in counts else "warning" if "warning" in counts else "dim")
 
 
 def _operators(model: ModelSummary) -> str:

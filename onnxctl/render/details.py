@@ -1,4 +1,4 @@
-"""How `inspect` tells what was asked for beyond the summary: nodes, weights, the tree, and one node from close by."""
+"""How `inspect` tells what was asked for beyond the summary: nodes, weights, and one node from close by."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from onnxctl.render.document import Block, Cell, Column, Facts, Heading, Paragra
 from onnxctl.render.units import count_of, format_bytes, format_count, format_quantity, operator_name
 
 if TYPE_CHECKING:
-    from onnxctl.reports import NodeDetail, NodeInfo, OperatorCount, ScopeInfo, ValueInfo, WeightInfo, WeightStatistics
+    from onnxctl.reports import NodeDetail, NodeInfo, ValueInfo, WeightInfo, WeightStatistics
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
-_MOST_KINDS = 3
 _MOST_NODES = 6
 
 
@@ -60,7 +59,7 @@ def node_detail_blocks(detail: NodeDetail) -> list[Block]:
     cost = detail.cost
     if cost is None:
         blocks.append(Paragraph("It is in a function that nobody calls, or a branch never taken.", "dim"))
-    elif cost.reason:
+    elif cost.macs is None:
         blocks += [Heading("Cost"), Paragraph(f"not counted: {cost.reason}")]
     else:
         amounts = (
@@ -69,6 +68,7 @@ def node_detail_blocks(detail: NodeDetail) -> list[Block]:
             ("bytes read", format_quantity(cost.read_bytes, "B")),
             ("bytes written", format_quantity(cost.written_bytes, "B")),
             ("parameters", format_count(cost.parameter_count)),
+            *((("not counted", cost.reason),) if cost.reason else ()),
         )
         blocks += [Heading("Cost", "of one run"), Facts(amounts)]
     if detail.metadata:
@@ -199,53 +199,3 @@ def _place(weight: WeightInfo) -> str:
 
 def _type(weight: WeightInfo) -> str:
     return f"{weight.dtype}[{', '.join(map(str, weight.shape))}]"
-
-
-# ---------------------------------------------------------------- the tree
-
-
-def tree_blocks(tree: Sequence[ScopeInfo]) -> list[Block]:
-    """Modules, subgraphs and functions, each within the one that holds it."""
-    columns = (
-        Column(title="", overflow="cut"),
-        Column(title="nodes", align="right"),
-        Column(title="params", align="right"),
-        Column(title="MACs", align="right", overflow="cut"),
-        Column(title="operators", overflow="cut", style="dim", optional=True),
-    )
-    rows = tuple(
-        (
-            branch + _branch_name(scope),
-            format_count(scope.node_count),
-            format_count(scope.parameter_count) if scope.parameter_count else "",
-            "" if scope.macs.value == 0 else format_quantity(scope.macs, longest=1),
-            _kinds(scope.operators),
-        )
-        for branch, scope in zip(_branches([scope.depth for scope in tree]), tree, strict=True)
-    )
-    return [Heading("Tree", "modules, subgraphs and functions"), Table(columns, rows)]
-
-
-def _branches(depths: Sequence[int]) -> list[str]:
-    """What is drawn before each row so that the depths make a tree."""
-    drawn = []
-    open_below: dict[int, bool] = {}
-    for depth in reversed(depths):
-        line = "".join("│ " if open_below.get(level) else "  " for level in range(1, depth))
-        drawn.append(line + (("├ " if open_below.get(depth) else "└ ") if depth else ""))
-        open_below = {level: is_open for level, is_open in open_below.items() if level < depth} | {depth: True}
-    return drawn[::-1]
-
-
-def _branch_name(scope: ScopeInfo) -> str:
-    if scope.role == "subgraph":
-        trips = f", {format_quantity(scope.trips)} times" if scope.trips is not None and scope.trips.value != 1 else ""
-        return f"{scope.holder} {scope.name}{trips}"
-    if scope.role == "function":
-        return f"function {scope.path.removeprefix('function:')}"
-    return scope.name or "graph"
-
-
-def _kinds(operators: Sequence[OperatorCount]) -> str:
-    words = [f"{operator_name(each.domain, each.op_type)} {each.count:,}" for each in operators[:_MOST_KINDS]]
-    return ", ".join(words) + (", …" if len(operators) > _MOST_KINDS else "")

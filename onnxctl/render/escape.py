@@ -8,6 +8,7 @@ undecodable bytes of a file name (PEP 383) are shown as these bytes.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 
 LONGEST_TEXT = 400
 """Characters of one escaped string that are shown; the middle of longer ones is left out."""
@@ -42,6 +43,30 @@ def cut_middle(text: str, width: int, ellipsis: str = "…") -> str:
     head = set_cell_size(text, (room + 1) // 2).rstrip()
     tail = set_cell_size(text[::-1], room // 2)[::-1].lstrip()
     return f"{head}{ellipsis}{tail}"[: max(width, 1)]
+
+
+def cut_apart(texts: Sequence[str], width: int, ellipsis: str = "…") -> list[str]:
+    """The texts in at most `width` cells; those that would look alike without their middle lose a common start too."""
+    cuts = [cut_middle(text, width, ellipsis) for text in texts]
+    alike: dict[str, set[str]] = {}
+    for text, cut in zip(texts, cuts, strict=True):
+        if text != cut:
+            alike.setdefault(cut, set()).add(text)
+    starts = {cut: _common_start(group) for cut, group in alike.items() if len(group) > 1}
+    return [
+        cut_middle(ellipsis + text[starts[cut] :], width, ellipsis) if starts.get(cut) else cut
+        for text, cut in zip(texts, cuts, strict=True)
+    ]
+
+
+def _common_start(names: Collection[str]) -> int:
+    """How many characters all names begin with, up to the last folder that they share."""
+    first, last = min(names), max(names)  # whatever these two share, all between them do
+    shared = next(
+        (index for index, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first)
+    )
+    start = first[:shared]
+    return next((start.rindex(mark) + 1 for mark in "/." if mark in start), len(start))
 
 
 def _shown(character: str) -> str:

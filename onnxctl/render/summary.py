@@ -26,7 +26,7 @@ from onnxctl.render.document import (
 from onnxctl.render.units import count_of, format_bytes, format_count, operator_name
 
 if TYPE_CHECKING:
-    from onnxctl.reports import DtypeParameters, FileInfo, Finding, FunctionInfo, ModelSummary, TensorSpec
+    from onnxctl.reports import DtypeParameters, FileInfo, Finding, FunctionInfo, LearnedNode, ModelSummary, TensorSpec
 
 _LINES = 23
 """What a terminal of 24 lines shows above the prompt, the command itself scrolled away."""
@@ -35,8 +35,8 @@ _WIDTH = 80
 _ALIKE = 4
 """So many neighbouring inputs or outputs of one type are shown in one row."""
 
-_MOST_SPECS, _MOST_FILES, _MOST_FUNCTIONS, _MOST_FINDINGS = 4, 3, 3, 3
-"""Rows of the first screen: inputs, outputs, files, functions, findings."""
+_MOST_SPECS, _MOST_FILES, _MOST_FUNCTIONS, _MOST_FINDINGS, _MOST_LEARNED = 4, 3, 3, 3, 3
+"""Rows of the first screen: inputs, outputs, files, functions, findings, nodes that learned."""
 
 _FEWEST_BARS, _MOST_BARS = 2, 8
 _LONGEST_VALUE = 60
@@ -65,12 +65,14 @@ def _first_screen(report: ModelSummary) -> list[Block]:
     room = _LINES - 4 - _line_count([*above, *functions, *findings])
     operators = tuple((operator_name(each.domain, each.op_type), each.count) for each in report.operators)
     fewest = 4 + min(_FEWEST_BARS, len(operators)) if operators else 0
+    learned = _learned(report.learned, room - 6)  # what one bar leaves
+    room -= _line_count(learned)
     metadata = _metadata(report.metadata, room - fewest - 2)
     bars = min(max(room - _line_count(metadata) - 4, 1), _MOST_BARS)
     drawn: list[Block] = []
     if operators:
         drawn = [Heading("Operators", _node_note(report)), Histogram("operator", operators, bars)]
-    return [*above, *drawn, *functions, *metadata, *findings]
+    return [*above, *learned, *drawn, *functions, *metadata, *findings]
 
 
 def _line_count(blocks: Sequence[Block]) -> int:
@@ -129,7 +131,8 @@ def _sections(report: ModelSummary) -> list[Block]:
         if report.sweep is not None:
             blocks += sweep_blocks(report.sweep)
     if any(each is not None for each in (report.nodes, report.weights, report.tree, report.node)):
-        from onnxctl.render.details import node_blocks, node_detail_blocks, tree_blocks, weight_blocks
+        from onnxctl.render.details import node_blocks, node_detail_blocks, weight_blocks
+        from onnxctl.render.tree import tree_blocks
 
         if report.node is not None:
             blocks += node_detail_blocks(report.node)
@@ -160,6 +163,37 @@ def _all_findings(findings: Sequence[Finding]) -> list[Block]:
     if not findings:
         return [Heading("Findings", "none"), Paragraph("Nothing was found that is worth telling.")]
     return [Heading("Findings", f"{note}; onnxctl explain CODE tells more"), Findings(tuple(findings))]
+
+
+def _learned(nodes: Sequence[LearnedNode], room: int) -> list[Block]:
+    """What nodes hold in their attributes, the largest first, in so many rows if there is room for any."""
+    most = min(_MOST_LEARNED, room)
+    if not nodes or most < 1:
+        return []
+    named = any(each.name != each.op_type for each in nodes)
+    columns = (Column(code=True), *((Column(overflow="cut", code=True),) if named else ()), Column(overflow="cut"))
+    largest_first = sorted(nodes, key=lambda each: -each.number_count - each.string_count)
+    shown = largest_first[:most]
+    rows = [(each.op_type, each.name, _contents_of(each)) for each in shown]
+    cells = tuple(row if named else (row[0], row[2]) for row in rows)
+    note = f"{len(shown)} of {len(nodes)} nodes; " if len(shown) < len(nodes) else ""
+    return [Heading("Learned", f"{note}held in attributes"), Table(columns, cells, titled=False)]
+
+
+def _contents_of(node: LearnedNode) -> str:
+    if not node.tree_count:
+        return _amounts(node.number_count, node.string_count)
+    trees = count_of(node.tree_count, "tree")
+    return f"{trees}, {count_of(node.inner_node_count, 'decision')}, {count_of(node.leaf_count, 'leaf', 'leaves')}"
+
+
+def _total_of(nodes: Sequence[LearnedNode]) -> str:
+    return _amounts(sum(each.number_count for each in nodes), sum(each.string_count for each in nodes))
+
+
+def _amounts(numbers: int, strings: int) -> str:
+    words = [count_of(numbers, "number")] if numbers else []
+    return ", ".join([*words, count_of(strings, "string")] if strings else words)
 
 
 def _interface(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> Table:
@@ -240,7 +274,7 @@ def _files(files: Sequence[FileInfo]) -> list[Block]:
 
 def _parameter_note(report: ModelSummary) -> str:
     if not report.parameters:
-        return "none"
+        return f"none in tensors; {_total_of(report.learned)} in attributes" if report.learned else "none"
     note = f"{format_count(report.parameter_count)} in {format_bytes(report.parameter_bytes)}"
     tensors = count_of(sum(each.tensor_count for each in report.parameters), "tensor")
     if len(report.parameters) == 1:

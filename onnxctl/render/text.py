@@ -25,7 +25,7 @@ from onnxctl.render.document import (
     Styled,
     Table,
 )
-from onnxctl.render.escape import cut_middle, escape, escape_lines
+from onnxctl.render.escape import cut_apart, cut_middle, escape, escape_lines
 from onnxctl.render.screen import Screen
 from onnxctl.render.views import document_of
 
@@ -124,6 +124,7 @@ def _draw_table(table: Table, screen: Screen) -> list[str]:
         widths = [min(width, _WIDEST_PADDING) for width in widths]
     else:
         widths = _fit(widths, columns, screen.width - _INDENT - _GAP * (len(columns) - 1))
+        texts = _cut_columns(texts, columns, widths, _ellipsis(screen))
     lines: list[str] = []
     for row, row_texts in zip(rows, texts, strict=True):
         styles = [
@@ -131,6 +132,17 @@ def _draw_table(table: Table, screen: Screen) -> list[str]:
         ]
         lines += _draw_row(row_texts, styles, widths, columns, screen)
     return lines
+
+
+def _cut_columns(
+    texts: list[list[str]], columns: Sequence[Column], widths: Sequence[int], ellipsis: str
+) -> list[list[str]]:
+    """The cells cut to the width of their column, those that wrap aside."""
+    by_column = [
+        list(cells) if column.overflow == "wrap" else cut_apart(cells, width, ellipsis)
+        for cells, column, width in zip(zip(*texts, strict=True), columns, widths, strict=True)
+    ]
+    return [list(row) for row in zip(*by_column, strict=True)]
 
 
 def _columns_with_room(widths: Sequence[int], columns: Sequence[Column], room: int) -> list[int]:
@@ -166,7 +178,7 @@ def _draw_row(
     cells = [[text] for text in texts]
     if screen.width is not None:
         cells = [
-            _wrap(text, width) if column.overflow == "wrap" else [cut_middle(text, width, _ellipsis(screen))]
+            _wrap(text, width) if column.overflow == "wrap" else [text]
             for text, width, column in zip(texts, widths, columns, strict=True)
         ]
     lines: list[str] = []

@@ -42,7 +42,7 @@ JSON = Any
 
 _NAMES: Mapping[str, str] = {
     "shared": "Severity Dim Finding TensorSpec OperatorCount ErrorReport",
-    "summary": "SortKey InspectConfig FileInfo DtypeParameters FunctionInfo ModelSummary",
+    "summary": "SortKey InspectConfig FileInfo DtypeParameters FunctionInfo LearnedNode ModelSummary",
     "details": """Role NodeInfo WeightStatistics WeightInfo ScopeInfo ValueInfo NodeDetail
         InspectManyReport""",
     "cost": "Quantity NodeCost OperatorCost UncountedOperator CostReport LiveTensor MemoryReport SweepPoint",

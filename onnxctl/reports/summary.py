@@ -79,9 +79,27 @@ class FunctionInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedNode:
+    """A node of ai.onnx.ml that holds what it has learned in its attributes: numbers and strings in lists and tensors.
+
+    Of a tree ensemble, how many trees, nodes that decide and leaves these are.
+    """
+
+    scope: str
+    name: str
+    op_type: str
+    number_count: int
+    string_count: int
+    tree_count: int = 0
+    inner_node_count: int = 0
+    leaf_count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSummary:
     """What `onnxctl inspect` saw; node_count includes subgraphs and function bodies, top_node_count does not.
 
+    parameters are what tensors hold, learned what the nodes of ai.onnx.ml do in their attributes.
     looked_closer says whether findings are all there are, or those that a look at the messages shows.
     """
 
@@ -110,6 +128,7 @@ class ModelSummary:
     parameter_count: int
     parameter_bytes: int
     initializer_count: int
+    learned: tuple[LearnedNode, ...] = ()
     findings: tuple[Finding, ...] = ()
     looked_closer: bool = False
     nodes: tuple[NodeInfo, ...] | None = None

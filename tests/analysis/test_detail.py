@@ -106,3 +106,27 @@ def test_the_name_of_an_operator_leads_to_its_nodes(path: str) -> None:
 def test_labels_are_text_whatever_the_names_are() -> None:
     node = NodeProto.FromString(NodeProto(op_type="Relu", output=["z"]).SerializeToString().replace(b"z", b"\xff"))
     assert node_label("If/then", node) == "If/then/Relu(\udcff)"
+
+
+def test_a_node_with_subgraphs_costs_what_it_runs(path: str, tmp_path: Path) -> None:
+    cost = look(path, "the_If", n=3).cost
+    assert cost is not None and cost.reason == ""
+    assert cost.flops is not None and cost.flops.value == 15
+    text = """g (float[4, 4] x) => (float[4, 4] y) <int64 trips = {3}, bool go = {1}> {
+        y = Loop (trips, go, x) <body = b (int64 i, bool c, float[4, 4] a) => (bool d, float[4, 4] e)
+            { d = Identity (c) e = MatMul (a, a) }> }"""
+    loop = tmp_path / "loop.onnx"
+    loop.write_bytes(model_of(text).SerializeToString())
+    cost = look(str(loop), "y").cost
+    assert cost is not None and cost.macs is not None and cost.macs.value == 3 * 64
+
+
+def test_a_call_costs_what_its_function_does() -> None:
+    cost = look(str(SAMPLES / "local_function.onnx"), "clip_wide").cost
+    assert cost is not None and cost.flops is not None and cost.flops.expression not in ("", "0")
+
+
+def test_the_branch_that_a_constant_condition_takes_is_counted(shared: Path) -> None:
+    model = next((shared / "models").rglob("silero_vad.onnx"))
+    cost = look(str(model), "If_33").cost
+    assert cost is not None and cost.macs is not None and cost.reason == ""

@@ -14,6 +14,7 @@ from onnxctl.analysis.findings import look_closer, worst_first
 from onnxctl.analysis.findings.weights import GAP_BYTES
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model, open_model
+from onnxctl.model.propagation import propagate
 from onnxctl.reports import Finding
 from tests.analysis.test_summary import opened
 from tests.conftest import SAMPLES, shared_paths
@@ -43,11 +44,18 @@ TEXTS = {
     "unknown-shape": "g (float[N] x, int64[M] s) => (float[A,B] y) { r = Reshape(x, s) y = Flatten(r) }",
     "training-mode": """g (float[4] x) => (float[4] y) <float ratio = {0.5}, bool training = {1}> {
         y = Dropout(x, ratio, training) }""",
+    "idle-dropout": "g (float[4] x) => (float[4] y) { y = Dropout(x) }",
     "training-operator": """g (float[2,3] x, int64[2] labels) => (float y) {
         y = SoftmaxCrossEntropyLoss <reduction = "mean"> (x, labels) }""",
     "names-differ-by-case": "g (float[1] x) => (float[1] X) { X = Relu(x) }",
 }
 """A graph for each code that small models can have."""
+
+
+def test_a_dropout_whose_mode_is_an_input_is_not_idle(tmp_path: Path) -> None:
+    text = "g (float[4] x, bool training) => (float[4] y) <float ratio = {0.5}> { y = Dropout(x, ratio, training) }"
+    graphs = ModelGraphs(opened(tmp_path, f"{HEADER} {text}"))
+    assert not {"idle-dropout", "training-mode"} & {each.code for each in look_closer(graphs, propagate(graphs))}
 
 
 def has_large_constant(folder: Path) -> Model:

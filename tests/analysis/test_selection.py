@@ -46,6 +46,17 @@ def test_names_match_anywhere_in_nodes_and_values() -> None:
         inspect(nodes=True, match="([")
 
 
+def test_weights_are_chosen_by_the_operators_that_read_them() -> None:
+    weights = inspect(weights=True, operators=[(None, "Conv")]).weights
+    assert weights is not None
+    assert [weight.name for weight in weights] == ["conv1_weight", "conv2_weight"]
+    quantized = onnxctl.inspect(str(SAMPLES / "int8_qdq.onnx"), weights=True, operators=[(None, "Conv")]).weights
+    assert quantized is not None
+    assert {"conv1_weight_int8", "conv2_weight_int8"} <= {weight.name for weight in quantized}
+    with pytest.raises(UsageError, match="Conf"):
+        inspect(weights=True, operators=[(None, "Conf")])
+
+
 def test_weights_are_sorted_and_cut() -> None:
     weights = inspect(weights=True, sort="bytes", top=3).weights
     assert weights is not None

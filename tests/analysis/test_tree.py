@@ -62,7 +62,7 @@ def test_plain_names_make_no_modules(tmp_path: Path) -> None:
 
 def test_subgraphs_and_functions_are_branches() -> None:
     loop = next(each for each in tree_of(SAMPLES / "loop_sum.onnx") if each.role == "subgraph")
-    assert (loop.holder, loop.name, loop.depth) == ("Loop", "body", 1)
+    assert (loop.holder, loop.name, loop.depth) == ("Loop", "add_up/body", 1)
     assert loop.trips is not None and loop.trips.expression == "length"
     function = next(each for each in tree_of(SAMPLES / "local_function.onnx") if each.role == "function")
     assert function.path == "function:onnxctl.samples:SoftClip"

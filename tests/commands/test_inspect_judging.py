@@ -74,7 +74,11 @@ def test_the_full_text_is_the_model() -> None:
     ]
 
 
-def test_several_models_can_not_be_judged() -> None:
-    done = onnxctl("inspect", SOUND, SOUND, "--fail-on", "error")
-    assert done.returncode == 2
-    assert "name one model" in done.stderr.decode()
+def test_fail_on_takes_several_models_and_one_is_enough(tmp_path: Path) -> None:
+    wrong = model_with(tmp_path, DEAD)
+    assert onnxctl("inspect", SOUND, SOUND, "--fail-on", "warning").returncode == 0
+    done = onnxctl("inspect", SOUND, wrong, "--fail-on", "warning")
+    assert done.returncode == 1
+    line = next(line for line in done.stdout.decode().splitlines() if "1 warning" in line)
+    assert wrong.endswith(line.split()[0])
+    assert onnxctl("inspect", SOUND, SOUND, "--precision").returncode == 2

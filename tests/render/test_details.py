@@ -73,12 +73,12 @@ def test_trees_are_drawn_with_their_branches() -> None:
     branches = [line[2:].split("   ")[0].rstrip() for line in shown("if_branches", tree=True).splitlines()[4:]]
     assert branches == [
         "if_branches",
-        "├ If then_branch",
-        "└ If else_branch",
-        "  ├ If then_branch",
-        "  └ If else_branch",
+        "├ If choose/then_branch",
+        "└ If choose/else_branch",
+        "  ├ If choose_shift/then_branch",
+        "  └ If choose_shift/else_branch",
     ]
-    assert "└ Loop body, length times" in shown("loop_sum", tree=True)
+    assert "└ Loop add_up/body, length times" in shown("loop_sum", tree=True)
     assert "function onnxctl.samples:SoftClip" in shown("local_function", tree=True)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxctl.render.document import Code, Document
-from onnxctl.render.escape import LONGEST_TEXT, cut_middle, escape, escape_lines
+from onnxctl.render.escape import LONGEST_TEXT, cut_apart, cut_middle, escape, escape_lines
 from onnxctl.render.formats import FORMATS
 from onnxctl.render.screen import Screen
 from onnxctl.render.text import render_document
@@ -108,3 +108,12 @@ def test_markup_is_shown_literally(kind: type) -> None:
 def test_code_keeps_its_lines() -> None:
     drawn = render_document(Document((Code("a {\n\tb\x1b\n}\n"),)), Screen(width=20))
     assert drawn == "a {\n    b\\x1b\n}\n"
+
+
+def test_names_that_a_cut_makes_alike_lose_their_common_start() -> None:
+    names = [f"/model/encoder/layer.{index}/intermediate/dense/MatMul" for index in (0, 1, 11)]
+    assert len({cut_middle(name, 26) for name in names}) == 1
+    cuts = cut_apart([*names, "short", "/one/that/is/alone/and/long/in/here"], 26)
+    assert len(set(cuts)) == 5 and all(len(cut) <= 26 for cut in cuts)
+    assert all(f"layer.{index}/" in cut for index, cut in zip((0, 1, 11), cuts, strict=False))
+    assert cut_apart(["same" * 20] * 2, 10) == [cut_middle("same" * 20, 10)] * 2

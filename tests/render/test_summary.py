@@ -100,3 +100,10 @@ def test_documentation_is_one_short_line(summary: ModelSummary) -> None:
     line = next(line for line in shown.splitlines() if "first second" in line)
     assert len(line) < 180
     assert line.endswith("…")
+
+
+def test_what_trees_have_learned_is_on_the_first_screen() -> None:
+    shown = render(onnxctl.inspect(str(SAMPLES / "tree_ensemble.onnx")), Screen(width=80))
+    assert "none in tensors" in shown
+    line = next(line for line in shown.splitlines() if "trees," in line)
+    assert line.strip().startswith("TreeEnsemble") and line.endswith("leaves")

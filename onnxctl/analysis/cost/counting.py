@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from onnxctl.analysis.cost.walk import Row, count_nodes
+from onnx import NodeProto
+
+from onnxctl.analysis.cost.walk import Row, count_inner_nodes, count_node, count_nodes
 from onnxctl.analysis.selection import size_order
 from onnxctl.model.dimensions import Dimension, sorted_terms, symbols
 from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS
-from onnxctl.model.propagation import Propagation
+from onnxctl.model.propagation import Propagation, ScopeFacts
 from onnxctl.reports import CostReport, NodeCost, OperatorCost, Quantity, UncountedOperator
 
 
@@ -120,6 +123,28 @@ def node_cost(row: Row, quantity: Callable[[Dimension], Quantity] = quantity) ->
         written_bytes=None if row.written_bytes is None else quantity(row.written_bytes),
         parameter_count=sum(row.weights.values()),
         reason=row.reason,
+    )
+
+
+def cost_within(scope: ScopeFacts, node: NodeProto, path: str) -> NodeCost:
+    """One run of the node with all that it runs: subgraphs, and the body of a function.
+
+    What can be counted of these is in the figures, and the reason says how many nodes are not.
+    """
+    alone = node_cost(count_node(scope, node, path))
+    rows = count_inner_nodes(scope, node)
+    if not scope.scopes_in(node):
+        return alone
+    macs, flops, read, written = map(quantity, _sums(rows))
+    missing = sum(row.work is None for row in rows)
+    return dataclasses.replace(
+        alone,
+        macs=macs,
+        flops=flops,
+        read_bytes=read,
+        written_bytes=written,
+        parameter_count=sum({key: count for row in rows for key, count in row.weights.items()}.values()),
+        reason=f"{missing} of the {len(rows)} nodes that it runs" if missing else "",
     )
 
 

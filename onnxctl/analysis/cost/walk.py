@@ -43,35 +43,46 @@ class Row:
 
 def count_nodes(top: ScopeFacts) -> list[Row]:
     """A row for each node that runs, outer scopes first."""
-    return _Walk(top).rows()
+    walk = _Walk(top)
+    return walk.rows({id(top): 1})
+
+
+def count_inner_nodes(scope: ScopeFacts, node: NodeProto) -> list[Row]:
+    """A row for each node that one run of this node runs: those of its subgraphs, or of the function it calls."""
+    inner = scope.scopes_in(node)
+    if not inner:
+        return []
+    walk = _Walk(scope)
+    return walk.rows({id(each): each.trip_count for each in walk.run_by(node, inner)})
 
 
 class _Walk:
     """Visits each scope once, however often it runs: functions that call each other may run a body 2^30 times."""
 
     def __init__(self, top: ScopeFacts) -> None:
-        self._top = top
         self._flops: dict[int, Dimension] = {}
         self._callers_last: list[ScopeFacts] = []
         self._operations(top)
 
-    def rows(self) -> list[Row]:
-        """The nodes of every scope, each times how often it runs, outer scopes first."""
-        times: dict[int, Dimension] = {id(self._top): 1}
-        paths: dict[int, str] = {id(self._top): ""}
+    def rows(self, times: dict[int, Dimension]) -> list[Row]:
+        """The nodes of every scope that is run, each times how often, outer scopes first.
+
+        times says how often the outermost run, by the scope's id, and takes in those within.
+        """
+        paths: dict[int, str] = {}
         rows = []
         for scope in reversed(self._callers_last):
             often, path = times.get(id(scope), 0), paths.get(id(scope), "")
             for node in scope.graph.nodes:
                 inner = scope.scopes_in(node)
-                for each in self._run_by(node, inner):
+                for each in self.run_by(node, inner) if often != 0 else ():
                     times[id(each)] = times.get(id(each), 0) + often * each.trip_count
                     paths.setdefault(id(each), node_label(path, node))
                 if not inner and often != 0:
                     rows.append(count_node(scope, node, path, often))
         return rows
 
-    def _run_by(self, node: NodeProto, inner: list[ScopeFacts]) -> list[ScopeFacts]:
+    def run_by(self, node: NodeProto, inner: list[ScopeFacts]) -> list[ScopeFacts]:
         """The scopes that the node runs: all of them, but of an If the dearer branch."""
         if node.op_type == "If" and node.domain in DEFAULT_DOMAINS and inner:
             return [max(inner, key=lambda scope: _typical_size(scope.trip_count * self._operations(scope)))]
@@ -88,7 +99,7 @@ class _Walk:
             if inner:
                 for each in inner:
                     self._operations(each)
-                for each in self._run_by(node, inner):
+                for each in self.run_by(node, inner):
                     total = total + each.trip_count * self._operations(each)
             else:
                 work, _ = _work(scope, node)

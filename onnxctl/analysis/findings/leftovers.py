@@ -18,11 +18,13 @@ _LOSSES = ("SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss")
 
 def leftover_findings(graphs: ModelGraphs) -> Iterator[Finding]:
     """Nodes that behave as in training, and operators only training needs."""
-    training, foreign = [], []
+    training, foreign, idle = [], [], []
     for scope in graphs.scopes():
         for node in scope.nodes:
             if _is_training(scope, node):
                 training.append(scope.node_label(node))
+            elif is_standard(node, "Dropout") and not _mode_is_given(scope, node):
+                idle.append(scope.node_label(node))
             elif _is_for_training(node):
                 foreign.append(scope.node_label(node))
     if training:
@@ -33,6 +35,14 @@ def leftover_findings(graphs: ModelGraphs) -> Iterator[Finding]:
             "BatchNormalization uses the batch's own statistics",
             where=as_text(training[0]),
             hint="call model.eval() before exporting",
+        )
+    if idle:
+        yield Finding(
+            code="idle-dropout",
+            severity="info",
+            message=f"{counted(idle, 'Dropout drops', 'Dropouts drop')} nothing in inference: left over from training",
+            where=as_text(idle[0]),
+            hint="`onnxctl optimize` removes them",
         )
     if foreign:
         yield Finding(
@@ -61,6 +71,11 @@ def _is_training(scope: Graph, node: NodeProto) -> bool:
             return any(node.output[1:])
         return bool(attribute(node, "training_mode", 0))
     return False
+
+
+def _mode_is_given(scope: Graph, node: NodeProto) -> bool:
+    """Whether it is only told when the model runs if a Dropout drops."""
+    return len(node.input) > 2 and bool(node.input[2]) and scope.constant(node.input[2]) is None
 
 
 def _is_for_training(node: NodeProto) -> bool:
