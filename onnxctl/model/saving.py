@@ -117,17 +117,15 @@ def _umask() -> int:
 
 @dataclass(slots=True)
 class _Layout:
-    """Which payloads go to the data file, and where; the rest goes into the model."""
+    """Which payloads go to the data file, and where; the rest goes into the model. The file's name comes last."""
 
     data_name: str = ""
     offsets: dict[int, int] = field(default_factory=dict)
     data_bytes: int = 0
 
 
-def _layout(model: Model, used: Sequence[int], external: bool, data_name: str) -> _Layout:
-    if not external:
-        return _Layout()
-    layout = _Layout(data_name)
+def _layout(model: Model, used: Sequence[int]) -> _Layout:
+    layout = _Layout()
     align = ALIGNMENT_BYTES if _is_aligned(model, used) else 1
     known: dict[tuple[int, int, int], int] = {}
     for index in used:
@@ -228,13 +226,12 @@ class Staged:
             os.close(self._data_lock)
             self._data_lock = None
 
-    def write_data(self, pieces: Iterator[wire.Piece], model: Model, name: str) -> None:
-        """Write the data file, under a name that nobody has; until it is published or discarded it is locked."""
+    def write_data(self, pieces: Iterator[wire.Piece], model: Model) -> str:
+        """Write the data file, and the name it got, which nobody had; until published or discarded it is locked."""
         temporary = self.write(pieces, model)
-        path = os.path.join(os.path.dirname(temporary), name)
         self._data_lock = _lock(temporary)
-        _rename_fresh(temporary, path)
-        self.data_path = path
+        self.data_path = _rename_fresh(temporary, self._target.path)
+        return os.path.basename(self.data_path)
 
     def discard(self) -> None:
         """Remove what was written, unless it was published."""
@@ -317,12 +314,11 @@ def stage(model: Model, target: Target, *, external: bool | None = None, flush: 
             f"{target.path}: {total} bytes do not fit into one ONNX file",
             hint="keep the weights beside it: --external-data",
         )
-    folder, name = os.path.split(target.path)
-    layout = _layout(model, used, external, _fresh_data_name(folder, name) if external else "")
+    layout = _layout(model, used) if external else _Layout()
     staged = Staged(target, flush=flush)
     try:
         if layout.offsets:
-            staged.write_data(_data_pieces(layout, model), model, layout.data_name)
+            layout.data_name = staged.write_data(_data_pieces(layout, model), model)
         pieces = wire.expand(model.proto.SerializeToString(), lambda index: _place(model, layout, index))
         staged.path = staged.write(pieces, model)
     except BaseException:
@@ -351,24 +347,29 @@ def _data_pieces(layout: _Layout, model: Model) -> Iterator[wire.Piece]:
         at = offset + length
 
 
-def _fresh_data_name(folder: str, name: str) -> str:
+def _fresh_data_path(model_path: str) -> str:
     """`model.onnx.data`, or with a number where that is taken: what exists may belong to the model being replaced."""
-    candidate, generation = f"{name}.data", 0
-    while os.path.lexists(os.path.join(folder, candidate)):
+    candidate, generation = f"{model_path}.data", 0
+    while os.path.lexists(candidate):
         generation += 1
-        candidate = f"{name}.{generation}.data"
+        candidate = f"{model_path}.{generation}.data"
     return candidate
 
 
-def _rename_fresh(temporary: str, path: str) -> None:
-    """Give the temporary file a name that nobody has; link(2) fails where another writer was faster."""
-    try:
-        os.link(temporary, path)
-        os.unlink(temporary)
-    except FileExistsError as error:
-        raise StorageError(f"{path}: another process has just written it", hint="run the command again") from error
-    except OSError:  # a file system without hard links
-        os.replace(temporary, path)
+def _rename_fresh(temporary: str, model_path: str) -> str:
+    """Give the temporary data file a name that nobody has, and that name. The lock keeps other onnxctl away."""
+    with _locked(os.path.dirname(model_path) or "."):
+        while True:
+            path = _fresh_data_path(model_path)
+            try:
+                os.link(temporary, path)
+            except FileExistsError:  # somebody who heeds no lock was faster
+                continue
+            except OSError:  # a file system without hard links
+                os.replace(temporary, path)
+            else:
+                os.unlink(temporary)
+            return path
 
 
 def _lock(path: str, *, wait: bool = True) -> int | None:

@@ -10,8 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +45,9 @@ def write_model(path: Path, value: float, count: int = 100_000) -> None:
 
 
 def values_of(path: Path) -> set[float]:
-    """The distinct values of the weight of `write_model`."""
-    return set(numpy_helper.to_array(onnx.load(path).graph.initializer[0]).tolist())
+    """The least and the largest value of the weight of `write_model`: one where it is whole."""
+    values = numpy_helper.to_array(onnx.load(path).graph.initializer[0])
+    return {float(values.min()), float(values.max())}
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
@@ -186,6 +186,35 @@ def test_a_full_disk_leaves_all_as_it_was(external: bool, tmp_path: Path) -> Non
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system of 1 MiB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True).returncode:
+        pytest.skip("file systems can't be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("exists", [False, True], ids=["new", "replaced"])
+@pytest.mark.parametrize("external", [False, True], ids=["inline", "external"])
+def test_a_disk_that_is_full_leaves_all_as_it_was(external: bool, exists: bool, small_disk: Path) -> None:
+    """There is room for the old output (400 kB) and half of the new one."""
+    write_model(small_disk.parent / "old.onnx", 1)
+    write_model(small_disk.parent / "in.onnx", 2, count=250_000)
+    target = small_disk / "out.onnx"
+    if exists:
+        save(open_model(str(small_disk.parent / "old.onnx")), str(target), external=external)
+    else:
+        (small_disk / "other").write_bytes(bytes(400_000))
+    before = {each.name: each.read_bytes() for each in small_disk.iterdir()}
+    with pytest.raises(StorageError, match="No space left") as caught:
+        save(open_model(str(small_disk.parent / "in.onnx")), str(target), force=True, external=external)
+    assert "-o" in caught.value.hint
+    assert {each.name: each.read_bytes() for each in small_disk.iterdir()} == before
+
+
 def test_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
     write_model(tmp_path / "in.onnx", 1)
     save(open_model(str(tmp_path / "in.onnx")), str(tmp_path / "m.onnx"), external=True)
@@ -208,41 +237,69 @@ while True:
 """
 
 
-def _kill_while_saving(folder: Path, source: Path, external: bool, moments: Iterator[float]) -> None:
-    target = folder / "out.onnx"
-    for delay in moments:
-        command = [sys.executable, "-c", SAVER, str(source), str(target), "external" if external else "inline"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-            time.sleep(delay)
-            process.kill()
-        if target.exists():
-            assert values_of(target) in ({1.0}, {2.0}), f"torn after {delay:.3f} s"
+KILLER = """
+import os, signal, sys, time
+from onnxctl.model.loading import open_model
+from onnxctl.model.saving import save
+model = open_model(sys.argv[1])
+for line in sys.stdin:
+    saver = os.fork()
+    while not saver:
+        save(model, sys.argv[2], external=sys.argv[3] == "external", force=True)
+    time.sleep(float(line))
+    os.kill(saver, signal.SIGKILL)
+    os.waitpid(saver, 0)
+    print("killed", flush=True)
+"""
+
+
+def kill_while_saving(source: Path, target: Path, external: bool, moments: Iterable[float]) -> Iterator[float]:
+    """Save again and again, killed after each of these seconds; the target is looked at before each is yielded."""
+    command = [sys.executable, "-c", KILLER, str(source), str(target), "external" if external else "inline"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for delay in moments:
+            process.stdin.write(f"{delay}\n".encode())
+            process.stdin.flush()
+            assert process.stdout.readline() == b"killed\n"
+            if target.exists():
+                assert values_of(target) in ({1.0}, {2.0}), f"torn after {delay:.3f} s"
+            yield delay
 
 
 @pytest.mark.parametrize("external", [False, True])
 def test_killed_at_any_moment_the_output_is_old_or_new(external: bool, tmp_path: Path) -> None:
+    target = tmp_path / "out.onnx"
     for value in (1, 2):
         write_model(tmp_path / f"{value}.onnx", value, count=2_000_000)
-    save(open_model(str(tmp_path / "1.onnx")), str(tmp_path / "out.onnx"), external=external)
-    _kill_while_saving(tmp_path, tmp_path / "2.onnx", external, (i * 0.011 for i in range(8)))
+    save(open_model(str(tmp_path / "1.onnx")), str(target), external=external)
+    assert len(list(kill_while_saving(tmp_path / "2.onnx", target, external, (i * 0.011 for i in range(8))))) == 8
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("external", [False, True])
 def test_killed_at_two_hundred_random_moments_of_a_200_mb_save(external: bool, tmp_path: Path) -> None:
-    """Every fourth time the output is removed, so that the next save makes a new one."""
-    chance = random.Random(0)
+    """Every fourth time the output is removed, so that the next save makes a new one; in the end nothing is left."""
+    chance, target = random.Random(0), tmp_path / "out.onnx"
     for value in (1, 2):
         write_model(tmp_path / f"{value}.onnx", value, count=50_000_000)
-    save(open_model(str(tmp_path / "1.onnx")), str(tmp_path / "out.onnx"), external=external)
-    for moment in range(200):
-        _kill_while_saving(tmp_path, tmp_path / "2.onnx", external, iter([chance.uniform(0, 1.5)]))
+    first = open_model(str(tmp_path / "1.onnx"))
+    save(first, str(target), external=external)
+    moments = [chance.uniform(0, 1.5) for _ in range(200)]
+    found_old = 0
+    for number, _ in enumerate(kill_while_saving(tmp_path / "2.onnx", target, external, moments)):
+        found_old += target.exists() and values_of(target) == {1.0}
         for litter in tmp_path.glob(".out.onnx.*.tmp"):  # what no killed process can remove
             litter.unlink()
-        if moment % 4 == 3:
-            (tmp_path / "out.onnx").unlink(missing_ok=True)
+        if number % 4 == 3:
+            target.unlink(missing_ok=True)
+        elif number % 4 == 1:
+            save(first, str(target), external=external, force=True)
+    assert 10 < found_old < 190, "the moments are spread over the save"
+    save(first, str(target), external=external, force=True)
+    assert len(os.listdir(tmp_path)) == 3 + external
 
 
 def test_two_writers_on_one_output_leave_one_whole_result(tmp_path: Path) -> None:
