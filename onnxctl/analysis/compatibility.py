@@ -7,13 +7,15 @@ are given the benefit of the doubt).
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import onnx.defs
 from onnx import ModelProto, NodeProto
 
+from onnxctl.analysis.contrib_releases import OLDEST_ASKED, read_contrib_releases
 from onnxctl.analysis.functions import function_key
 from onnxctl.analysis.ir_versions import lowest_ir_version
 from onnxctl.analysis.operator_table import ONNX_DOMAINS, read_table
@@ -26,6 +28,7 @@ from onnxctl.model.nodes import DEFAULT_DOMAINS, is_standard
 from onnxctl.model.propagation import Propagation, ScopeFacts
 from onnxctl.reports import (
     CompatibilityReport,
+    ContribOperator,
     InstalledKernels,
     Kernel,
     KernelGap,
@@ -70,14 +73,15 @@ def check_compatibility(
             covered = len(uses) - lacking if kernels else None
             coverage.append(ProviderCoverage(provider=provider, node_count=len(uses), covered_count=covered))
             gaps += missing if kernels else []
+    contrib = tuple(_contrib(uses))
     return CompatibilityReport(
-        stated=_required(proto.ir_version, opset, ml_opset, ""),
-        lowest=_lowest(proto, uses),
+        stated=_required(proto.ir_version, opset, ml_opset, contrib),
+        lowest=_lowest(proto, uses, contrib),
         onnxruntime=installed.version if installed is not None else "",
         loads=None if release is None else release.takes(opset, ml_opset, proto.ir_version),
         providers=tuple(coverage),
         gaps=tuple(gaps),
-        contrib=_count(use for use in uses if use.node.domain in RUNTIME_DOMAINS),
+        contrib=contrib,
         custom=_count(
             use for use in uses if use.node.domain not in {*RUNTIME_DOMAINS, *DEFAULT_DOMAINS, *ONNX_DOMAINS}
         ),
@@ -92,28 +96,50 @@ def _count(uses: Iterator[_Use]) -> tuple[OperatorCount, ...]:
     )
 
 
+def _contrib(uses: Iterable[_Use]) -> Iterator[ContribOperator]:
+    counts = _count(use for use in uses if use.node.domain in RUNTIME_DOMAINS)
+    releases = read_contrib_releases() if counts else {}
+    for each in counts:
+        first = releases.get((each.domain, each.op_type), "")
+        yield ContribOperator(
+            domain=each.domain,
+            op_type=each.op_type,
+            count=each.count,
+            onnxruntime=first,
+            or_older=first == OLDEST_ASKED,
+        )
+
+
 # ---------------------------------------------------------------- versions
 
 
-def _required(ir_version: int, opset: int, ml_opset: int, reason: str) -> RequiredVersions:
+def _required(
+    ir_version: int, opset: int, ml_opset: int, contrib: Sequence[ContribOperator], reason: str = ""
+) -> RequiredVersions:
+    """The versions with the oldest release that takes them, and has all of its own operators that are used."""
     release = oldest_release(opset, ml_opset, ir_version)
-    return RequiredVersions(
-        ir_version=ir_version,
-        opset=opset,
-        ml_opset=ml_opset,
-        onnxruntime=release.name if release is not None else "",
-        reason=reason,
-    )
+    needed = release.name if release is not None else ""
+    own = [each for each in contrib if not each.or_older]
+    latest = max(own, key=lambda each: _order(each.onnxruntime), default=None)
+    if latest is not None and needed and _order(latest.onnxruntime) > _order(needed):
+        needed = latest.onnxruntime
+        reason = ", ".join(filter(None, (reason, f"{latest.domain}.{latest.op_type}")))
+    return RequiredVersions(ir_version=ir_version, opset=opset, ml_opset=ml_opset, onnxruntime=needed, reason=reason)
 
 
-def _lowest(proto: ModelProto, uses: Sequence[_Use]) -> RequiredVersions:
+def _order(release: str) -> tuple[float, ...]:
+    """What releases are sorted by: that of what no release has comes last."""
+    return tuple(map(int, release.split("."))) if release else (math.inf,)
+
+
+def _lowest(proto: ModelProto, uses: Sequence[_Use], contrib: Sequence[ContribOperator]) -> RequiredVersions:
     """The versions at which each operator in use came to mean what it means here."""
     opset, ml_opset = (
         max((use.since_version for use in uses if use.operator[0] == domain), default=0)
         for domain in ("", "ai.onnx.ml")
     )
     need = lowest_ir_version(proto)
-    return _required(need.ir_version, opset, ml_opset, need.reason)
+    return _required(need.ir_version, opset, ml_opset, contrib, need.reason)
 
 
 def _uses(graphs: ModelGraphs, found: Propagation) -> Iterator[_Use]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,14 @@ from onnxctl.render.document import Block, Cell, Column, Facts, Heading, Styled,
 from onnxctl.render.units import count_of, format_count, operator_name
 
 if TYPE_CHECKING:
-    from onnxctl.reports import CompatibilityReport, KernelGap, OperatorCount, ProviderCoverage, RequiredVersions
+    from onnxctl.reports import (
+        CompatibilityReport,
+        ContribOperator,
+        KernelGap,
+        OperatorCount,
+        ProviderCoverage,
+        RequiredVersions,
+    )
 
 
 def compatibility_blocks(report: CompatibilityReport) -> list[Block]:
@@ -23,24 +31,42 @@ def compatibility_blocks(report: CompatibilityReport) -> list[Block]:
         Column(title="", style="dim", overflow="wrap"),
     )
     rows = tuple(
-        _versions(what, each, bool(report.stated.ml_opset))
+        _versions(what, each, bool(report.stated.ml_opset), report.contrib)
         for what, each in (("stated", report.stated), ("lowest that would do", report.lowest))
     )
     blocks: list[Block] = [Heading("Compatibility"), Table(columns, rows), Facts(tuple(_facts(report)))]
-    if report.gaps:
-        blocks += [Heading("Operators without a kernel"), _gaps(report.gaps)]
+    missing = [each for each in report.gaps if not each.fallback]
+    if missing:
+        blocks += [Heading("Operators without a kernel", "nodes that can't run"), _gaps(missing)]
+    otherwise = [each for each in report.gaps if each.fallback]
+    if otherwise:
+        blocks += [Heading("Run otherwise", "operators without a kernel for these types"), _fallbacks(otherwise)]
     return blocks
 
 
-def _versions(what: str, needs: RequiredVersions, with_ml: bool) -> tuple[Cell, ...]:
+def _versions(
+    what: str, needs: RequiredVersions, with_ml: bool, contrib: Sequence[ContribOperator]
+) -> tuple[Cell, ...]:
     return (
         what,
         str(needs.ir_version),
         str(needs.opset or "-"),
         *((str(needs.ml_opset or "-"),) if with_ml else ()),
-        needs.onnxruntime or Styled("no release yet", "bad"),
+        _release(needs.onnxruntime, contrib) or Styled("no release yet", "bad"),
         f"for {needs.reason}" if needs.reason else "",
     )
+
+
+def _release(needed: str, contrib: Sequence[ContribOperator]) -> str:
+    """The oldest release, or the two it lies between, where operators may be older than is known."""
+    limits = [each.onnxruntime for each in contrib if each.or_older]
+    if needed and limits and _numbers(needed) < _numbers(limits[0]):
+        return f"{needed} to {limits[0]}"
+    return needed
+
+
+def _numbers(release: str) -> list[int]:
+    return [int(part) for part in release.split(".")]
 
 
 def _facts(report: CompatibilityReport) -> list[tuple[str, Cell]]:
@@ -53,10 +79,12 @@ def _facts(report: CompatibilityReport) -> list[tuple[str, Cell]]:
         rows.append(("here", f"onnxruntime {report.onnxruntime} takes these versions"))
     else:
         rows.append(("here", Styled(f"onnxruntime {report.onnxruntime} does not take these versions", "bad")))
-    rows += [(_short(each.provider), _coverage(each)) for each in report.providers]
-    if report.contrib:
-        own = f"{_operators(report.contrib)} (the versions above don't say from which release on)"
-        rows.append(("onnxruntime's own", own))
+    rows += [
+        (_short(each.provider), _coverage(each, [gap for gap in report.gaps if gap.provider == each.provider]))
+        for each in report.providers
+        if each.covered_count is not None
+    ]
+    rows += [("onnxruntime's own", own) for own in [", ".join(map(_contrib, report.contrib))] if own]
     if report.custom:
         rows.append(("custom", Styled(_operators(report.custom), "warning")))
     return rows
@@ -66,13 +94,30 @@ def _short(provider: str) -> str:
     return provider.removesuffix("ExecutionProvider")
 
 
-def _coverage(coverage: ProviderCoverage) -> str:
+def _coverage(coverage: ProviderCoverage, gaps: Sequence[KernelGap]) -> str:
+    """For how many nodes there are kernels, and what becomes of the others."""
     nodes = count_of(coverage.node_count, "node")
-    if coverage.covered_count is None:
-        return "compiles subgraphs, or runs elsewhere: it has no list of kernels"
-    if coverage.covered_count == coverage.node_count:
-        return f"can run all {nodes}"
-    return f"can run {format_count(coverage.covered_count)} of {nodes}"
+    if not gaps:
+        return f"has kernels for all {nodes}"
+    lacking = sum(each.count for each in gaps)
+    counts = Counter[str]()
+    for each in gaps:
+        counts[each.fallback] += each.count
+    others = "; ".join(
+        f"{format_count(count)} {_in_plural(fallback, count) if fallback else 'can not run'}"
+        for fallback, count in counts.most_common()
+    )
+    return f"has kernels for {format_count(coverage.node_count - lacking)} of {nodes}; {others}"
+
+
+def _in_plural(fallback: str, count: int) -> str:
+    return fallback.replace("runs ", "run ", 1) if count != 1 else fallback
+
+
+def _contrib(operator: ContribOperator) -> str:
+    since = f"from {operator.onnxruntime}{' or older' if operator.or_older else ''}"
+    name = f"{operator_name(operator.domain, operator.op_type)} {operator.count:,}"
+    return f"{name} ({since if operator.onnxruntime else 'in no release so far'})"
 
 
 def _operators(operators: Sequence[OperatorCount]) -> str:
@@ -84,7 +129,7 @@ def _gaps(gaps: Sequence[KernelGap]) -> Table:
         Column(title="provider"),
         Column(title="operator", code=True),
         Column(title="nodes", align="right"),
-        Column(title="what is missing", overflow="wrap"),
+        Column(title="what is missing", overflow="wrap", style="bad"),
         Column(title="first", overflow="cut", code=True),
     )
     rows = tuple(
@@ -92,9 +137,32 @@ def _gaps(gaps: Sequence[KernelGap]) -> Table:
             _short(each.provider),
             operator_name(each.domain, each.op_type),
             format_count(each.count),
-            f"{each.reason}; {each.fallback}" if each.fallback else Styled(each.reason, "bad"),
+            each.reason,
             each.where,
         )
         for each in gaps
+    )
+    return Table(columns, rows)
+
+
+def _fallbacks(gaps: Sequence[KernelGap]) -> Table:
+    """A row for all operators that lack the same kernel and are run the same way."""
+    alike: dict[tuple[str, str, str], list[KernelGap]] = {}
+    for gap in gaps:
+        alike.setdefault((gap.provider, gap.reason, gap.fallback), []).append(gap)
+    columns = (
+        Column(title="provider"),
+        Column(title="nodes", align="right"),
+        Column(title="operators", overflow="wrap", code=True),
+        Column(title="how", overflow="wrap"),
+    )
+    rows = tuple(
+        (
+            _short(provider),
+            format_count(sum(each.count for each in group)),
+            ", ".join(f"{operator_name(each.domain, each.op_type)} {each.count:,}" for each in group),
+            f"{reason}: {fallback}",
+        )
+        for (provider, reason, fallback), group in alike.items()
     )
     return Table(columns, rows)

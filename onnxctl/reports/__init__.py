@@ -60,7 +60,7 @@ _NAMES: Mapping[str, str] = {
     "bisect": "BisectSide ProbeConfig Probe ProbedValue PartProbe BisectedNode BisectReport",
     "explanation": "Explanation ExplainReport",
     "precision": "WeightPrecision MacPrecision CastChain Island HalfTensor HalfReport PrecisionReport",
-    "compatibility": """TypeRule Kernel InstalledKernels RequiredVersions KernelGap ProviderCoverage
+    "compatibility": """TypeRule Kernel InstalledKernels RequiredVersions KernelGap ProviderCoverage ContribOperator
         CompatibilityReport""",
     "kinds": "Report KINDS",
     "encoding": "encode decode field_types",

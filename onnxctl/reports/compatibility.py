@@ -43,7 +43,8 @@ class InstalledKernels:
 class RequiredVersions:
     """What a model needs: the versions it states, or the lowest that give its operators and fields the same meaning.
 
-    onnxruntime is the oldest release that takes them, "" where none does yet. reason names what the IR version is for.
+    onnxruntime is the oldest release that takes them, "" where none does yet. reason names what the IR version is for, and
+    the operator of onnxruntime's own that only a later release has.
     """
 
     ir_version: int
@@ -76,6 +77,20 @@ class ProviderCoverage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContribOperator:
+    """An operator of onnxruntime's own, and the release that has it first; "" where none does.
+
+    or_older: the release is the oldest that was looked at, and those before it may have the operator as well.
+    """
+
+    domain: str
+    op_type: str
+    count: int
+    onnxruntime: str
+    or_older: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompatibilityReport:
     """Versions and kernels; loads says whether the installed onnxruntime takes the stated versions (None: none here).
 
@@ -89,5 +104,5 @@ class CompatibilityReport:
     loads: bool | None
     providers: tuple[ProviderCoverage, ...]
     gaps: tuple[KernelGap, ...]
-    contrib: tuple[OperatorCount, ...]
+    contrib: tuple[ContribOperator, ...]
     custom: tuple[OperatorCount, ...]

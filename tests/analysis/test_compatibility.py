@@ -12,6 +12,7 @@ import pytest
 from onnx import parser
 
 from onnxctl.analysis.compatibility import check_compatibility
+from onnxctl.analysis.contrib_releases import read_contrib_releases
 from onnxctl.analysis.ir_versions import lowest_ir_version
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model, open_model
@@ -81,6 +82,44 @@ def test_domains_are_told_apart(tmp_path: Path) -> None:
     report = report_of(opened(tmp_path, text), None)
     assert [(each.domain, each.op_type, each.count) for each in report.contrib] == [("com.microsoft", "Gelu", 1)]
     assert [(each.domain, each.op_type, each.count) for each in report.custom] == [("own", "Op", 2)]
+
+
+def needs(folder: Path, *operators: str) -> CompatibilityReport:
+    body = " ".join(f"y{index} = com.microsoft.{name}(x)" for index, name in enumerate(operators))
+    text = f'<ir_version: 8, opset_import: ["": 17, "com.microsoft": 1]> g (float[1] x) => (float[1] y0) {{ {body} }}'
+    return report_of(opened(folder, text), None)
+
+
+@pytest.mark.parametrize(
+    ("operators", "release", "reason"),
+    [
+        (["Gelu"], "1.12", ""),  # as the versions say: the operator is as old or older
+        (["Gelu", "QMoE", "MoE"], "1.18", "com.microsoft.QMoE"),
+        (["QMoE", "NoSuchOperator"], "", "com.microsoft.NoSuchOperator"),
+    ],
+)
+def test_operators_of_onnxruntime_need_a_release_that_has_them(
+    tmp_path: Path, operators: list[str], release: str, reason: str
+) -> None:
+    report = needs(tmp_path, *operators)
+    assert (report.stated.onnxruntime, report.stated.reason) == (release, reason)
+    assert report.lowest.onnxruntime == release or report.lowest.onnxruntime < release
+    known = {each.op_type: (each.onnxruntime, each.or_older) for each in report.contrib}
+    assert {"Gelu": ("1.16", True), "QMoE": ("1.18", False), "NoSuchOperator": ("", False)}.items() & known.items()
+
+
+def test_the_installed_onnxruntime_has_the_operators_that_the_table_says() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    here = tuple(map(int, onnxruntime.__version__.split(".")[:2]))
+    schemas = onnxruntime.capi.onnxruntime_pybind11_state.get_all_operator_schema()
+    known = {(each.domain, each.name) for each in schemas}
+    table = read_contrib_releases()
+    due = {operator for operator, release in table.items() if tuple(map(int, release.split("."))) <= here}
+    assert due <= known
+    if here <= (1, 32):
+        assert {each for each in known if each[0] == "com.microsoft"} == {
+            each for each in due if each[0] == "com.microsoft"
+        }
 
 
 SAYS = """
