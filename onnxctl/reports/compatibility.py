@@ -43,8 +43,8 @@ class InstalledKernels:
 class RequiredVersions:
     """What a model needs: the versions it states, or the lowest that give its operators and fields the same meaning.
 
-    onnxruntime is the oldest release that takes them, "" where none does yet. reason names what the IR version is for, and
-    the operator of onnxruntime's own that only a later release has.
+    onnxruntime is the oldest release that takes them, "" where none does yet. reason names what the IR version is for,
+    and the operator of onnxruntime's own that only a later release has.
     """
 
     ir_version: int
