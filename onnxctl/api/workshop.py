@@ -155,7 +155,8 @@ class Workshop:
             explain=self.config.explain,
         )
         self.trail = context.trail
-        chosen = choose_passes(self.config.passes, self.config.skip, self._pipeline)
+        at_most = self.config.level == "max"
+        chosen = choose_passes(self.config.passes, self.config.skip, self._pipeline, at_most=at_most)
         allowed = [each for each in chosen if plan.allows(each)]
         return optimize_graphs(graphs, context, pipeline=allowed, limit=limit)
 

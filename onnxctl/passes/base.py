@@ -38,12 +38,17 @@ STRUCTURAL_VERBS = frozenset(("lift", "remove", "eliminate", "share"))
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One entry of the pipeline. exact: the rewritten model computes every output bit for bit as before."""
+    """One entry of the pipeline.
+
+    exact: the rewritten model computes every output bit for bit as before. by_default: runs without being asked for;
+    others run at level max, or where they are named, because some runtimes are slower with what they make.
+    """
 
     name: str
     run: Callable[[Graph, Context], int]
     summary: str
     exact: bool = True
+    by_default: bool = True
 
     @property
     def is_structural(self) -> bool:

@@ -2,9 +2,8 @@
 
 op(Expand(x, s), y) = op(x, y), and op(ConstantOfShape(s), y) = op(c, y) with c the one number that it is full of,
 where the result keeps its shape: where x (or a scalar) and the other operands already broadcast to it. So do tensors
-that are cut, shaped or joined of such ones. And Where(c, a, b) with a condition that is one value everywhere is a or
-b, where that has the result's shape. Exact. Opsets 7 on, in which broadcasting is NumPy's; Min, Max, Sum, Mean from 8
-on. Left alone: sizes that are not known, even as symbols.
+that are cut, shaped or joined of such ones. Exact. Opsets 7 on, in which broadcasting is NumPy's; Min, Max, Sum, Mean
+from 8 on. Left alone: sizes that are not known, even as symbols.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from onnx import NodeProto
 from onnxctl.model.dimensions import Dimension
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import is_standard
-from onnxctl.passes.base import Context, bypass, define_constant, freed_bytes, standard_nodes
+from onnxctl.passes.base import Context, define_constant, freed_bytes, standard_nodes
 from onnxctl.passes.uniform import uniform_value
 
 _FIRST_OPSET = 8
@@ -38,9 +37,6 @@ def eliminate_expand(graph: Graph, context: Context) -> int:
         shapes = [context.fact(graph, name).shape for name in node.input]
         result = context.fact(graph, node.output[0]).shape
         if result is None:
-            continue
-        if is_standard(node, "Where") and _choose(graph, context, node, shapes, result):
-            found += 1
             continue
         for index, name in enumerate(node.input):
             maker = graph.producer(name)
@@ -84,12 +80,3 @@ def _put_scalar(graph: Graph, context: Context, node: NodeProto, index: int) -> 
     define_constant(graph, scalar, context.model.new_tensor("", value), before=node)
     graph.set_input(node, index, scalar)
     return True
-
-
-def _choose(graph: Graph, context: Context, node: NodeProto, shapes: Sequence[Shape | None], result: Shape) -> bool:
-    """Take the branch of a Where that is always taken."""
-    condition = uniform_value(graph, node.input[0])
-    if condition is None:
-        return False
-    index = 1 if condition else 2
-    return shapes[index] == result and bypass(graph, context, node, node.input[index])

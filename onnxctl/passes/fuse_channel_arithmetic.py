@@ -1,13 +1,13 @@
 """Take multiplication by, and addition of, a constant for each channel into the weights before (or after) it.
 
 After a Conv, ConvTranspose, Gemm or MatMul with constant weights, for y its result and c constant along the channels:
-y * c, y / c, y + c, y - c and c - y are y * s + t, which the node takes in (see `linear`). In front of a Conv, with c
-one number for each input channel, L(x * c, W) = L(x, W * c), also where the Conv pads: 0 * c = 0. In front of a MatMul
-or Gemm the same for one number c. Weights are rounded once more: about one unit in the last place of each.
+y * c, y / c, y + c, y - c and c - y are y * s + t, which the node takes in (see `linear`). In front of one, with c one
+number for each input channel, L(x * c, W) = L(x, W * c), also where a Conv pads: 0 * c = 0; and L(x + c, W) is L(x, W)
+with a larger bias where nothing is padded and there is a bias. Weights are rounded once more: about one unit in the
+last place of each.
 
-Opsets 7 on. Left alone: additions after a MatMul (see `fuse_matmul_add`), additions in front (padding would make them
-wrong), weights that others read, and products in front of a MatMul that may be the last step of a Gelu or SiLU, which
-runtimes know as a whole.
+Opsets 7 on. Left alone: additions after a MatMul (see `fuse_matmul_add`), weights that others read, and in front of a
+MatMul or Gemm what may be the last step of a Gelu, a SiLU or a normalization, which runtimes know as a whole.
 """
 
 from __future__ import annotations
@@ -16,13 +16,20 @@ import numpy as np
 from onnx import NodeProto
 
 from onnxctl.model.graph import Graph
-from onnxctl.model.nodes import attribute
 from onnxctl.model.tensors import Array
 from onnxctl.passes.base import Context, bypass, standard_nodes
-from onnxctl.passes.linear import LINEAR_OPERATORS, Linear, channel_vector, linear_of, take_in
+from onnxctl.passes.linear import (
+    LINEAR_OPERATORS,
+    Linear,
+    channel_vector,
+    input_channels,
+    linear_of,
+    take_in,
+    take_in_before,
+)
 from onnxctl.passes.pattern import is_private, maker
 from onnxctl.passes.semantics import rank_of
-from onnxctl.passes.weights import bytes_with_constants, float_values, private_weight, put_weight, scaled
+from onnxctl.passes.weights import bytes_with_constants, float_values
 
 _FIRST_OPSET = 7
 
@@ -91,45 +98,47 @@ def _take_in(
 
 def _fuse_before(graph: Graph, context: Context, node: NodeProto) -> bool:
     after = graph.only_consumer(node.output[0])
-    if node.op_type not in ("Mul", "Div") or after is None or after.op_type not in LINEAR_OPERATORS:
+    if after is None or maker(graph, after.output[0], *LINEAR_OPERATORS) is None:
         return False
     linear = linear_of(graph, after)
     if linear is None or after.input[0] != node.output[0] or node.output[0] in context.pinned:
         return False
-    for place in (1, 0) if node.op_type == "Mul" else (1,):
+    for place in (1, 0) if node.op_type in ("Mul", "Add") else (1,):
         values, operand = float_values(graph, node.input[place]), node.input[1 - place]
         if values is None:
             continue
-        factor = _along_inputs(graph, linear, operand, values)
-        if factor is None or private_weight(graph, context, after.input[1], after) is None:
+        vector = _for_inputs(graph, linear, operand, values)
+        if vector is None or (node.op_type == "Div" and not vector.all()):
             return False
-        if maker(graph, operand, "Mul") is not None and after.op_type in ("MatMul", "Gemm"):
+        if after.op_type in ("MatMul", "Gemm") and _may_be_last_step(graph, operand, vector):
             return False
-        if node.op_type == "Div" and not factor.all():
+        scale, shift = _scale_and_shift(node.op_type, 0, vector)
+        scale = np.ones(1) if scale is None else scale
+        problem = take_in_before(graph, context, linear, scale, shift, freed_bytes=bytes_with_constants(graph, node))
+        if problem:
+            context.skip(node, f"the {after.op_type} behind it can't take it in: {problem}")
             return False
-        weight = scaled(linear.weight.numpy(), 1 / factor if node.op_type == "Div" else factor)
-        if weight is None:
-            context.skip(node, f"the weight of the {after.op_type} behind it would overflow")
-            return False
-        put_weight(graph, after.input[1], weight)
         graph.set_input(after, 0, operand)
         graph.remove(node)
         return True
     return False
 
 
-def _along_inputs(graph: Graph, linear: Linear, operand: str, values: Array) -> Array | None:
-    """The constant in a shape that broadcasts to the weight; None where it is not one number for each input channel."""
+def _may_be_last_step(graph: Graph, operand: str, vector: Array) -> bool:
+    """Whether runtimes may know the operand and what is done to it as one: a gate, or the scale of a normalization."""
+    return maker(graph, operand, "Mul") is not None or (vector.size > 1 and maker(graph, operand, "Div") is not None)
+
+
+def _for_inputs(graph: Graph, linear: Linear, operand: str, values: Array) -> Array | None:
+    """The constant as one number for each input channel, or one for all; None where it varies along other axes."""
     rank = rank_of(graph, operand)
     if values.ndim and (rank is None or values.ndim > rank):
         return None
-    if values.size == 1:
-        return values.reshape(())
-    shape = linear.weight.shape
-    if linear.node.op_type != "Conv" or rank != len(shape) or values.ndim < rank - 1:
-        return None
-    groups = attribute(linear.node, "group", 1)
-    if values.size != shape[1] * groups or values.shape[1 - rank] != values.size:
-        return None
-    rows = np.repeat(values.reshape(groups, shape[1]), shape[0] // groups, axis=0)
-    return rows.reshape(shape[0], shape[1], *[1] * (len(shape) - 2))
+    count = input_channels(linear)
+    if values.size != 1:
+        from_back = len(linear.weight.shape) - 1 if linear.node.op_type in ("Conv", "ConvTranspose") else 1
+        if values.size != count or values.ndim < from_back or values.shape[-from_back] != count:
+            return None
+        if from_back > 1 and rank != from_back + 1:
+            return None
+    return np.array(np.broadcast_to(values.reshape(-1), (count,)))

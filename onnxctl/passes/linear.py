@@ -1,4 +1,4 @@
-"""Operators with a constant weight along output channels, and how they take in a scale and a shift of each channel.
+"""Operators with a constant weight along channels, and how they take in a scale and a shift of each channel.
 
 y = L(x, W) + b with W constant gives y * s + t = L(x, W * s) + (b * s + t), with one s and one t for each channel: s
 multiplies W along the axis its output channels lie on. With exact numbers that is an identity; in floats every weight
@@ -8,6 +8,9 @@ is rounded once more. The operators (ONNX operator documentation, all opsets):
   made by the g-th part of the inputs.
 - Gemm: y = alpha * A' B' + beta * C; B [K, channels], or [channels, K] with transB = 1; C broadcasts to [M, channels].
 - MatMul: B [K, channels], no bias: to take in a shift it has to become a Gemm, which takes inputs of rank 2 only.
+
+In front of the operator, with s and t for each of its input channels, L(x * s + t, W) = L(x, W * s) + W t summed over
+its inputs: s multiplies W along the axis of these, and what t adds is the same everywhere as long as nothing is padded.
 """
 
 from __future__ import annotations
@@ -125,6 +128,67 @@ def _along_weight(linear: Linear, scale: Array) -> Array:
         return rows.reshape(shape[0], shape[1], *[1] * (len(shape) - 2))
     transposed = node.op_type == "Gemm" and attribute(node, "transB", 0)
     return scale.reshape(-1, 1) if transposed else scale.reshape(1, -1)
+
+
+def take_in_before(
+    graph: Graph, context: Context, linear: Linear, scale: Array, shift: Array | None, *, freed_bytes: int = 0
+) -> str:
+    """Let the node compute of x what it computed of x * scale + shift; returns why that can't be, or "" when done.
+
+    scale and shift have one element for each input channel, or one. freed_bytes as in `take_in`.
+    """
+    if private_weight(graph, context, linear.node.input[1], linear.node) is None:
+        return "its weight is read elsewhere, or by the caller"
+    if attribute(linear.node, "transA", 0):
+        return "it reads its input transposed"
+    weight = scaled(linear.weight.numpy(), _along_inputs(linear, scale))
+    if weight is None:
+        return "its weight would overflow"
+    if shift is not None and shift.any():
+        added = _added_by(linear, shift)
+        if added is None:
+            return "what it adds in front differs at the borders, which are padded"
+        problem = take_in(graph, context, linear, None, added, freed_bytes=freed_bytes)
+        if problem:
+            return problem
+    put_weight(graph, linear.node.input[1], weight)
+    return ""
+
+
+def input_channels(linear: Linear) -> int:
+    """How many input channels the node has."""
+    shape = linear.weight.shape
+    if linear.node.op_type == "Conv":
+        return int(shape[1] * attribute(linear.node, "group", 1))
+    return shape[1] if linear.node.op_type == "Gemm" and attribute(linear.node, "transB", 0) else shape[0]
+
+
+def _along_inputs(linear: Linear, values: Array) -> Array:
+    """What there is for each input channel, in a shape that broadcasts to the weight."""
+    shape, node = linear.weight.shape, linear.node
+    if values.size == 1:
+        return values.reshape(())
+    if node.op_type == "Conv":
+        groups = attribute(node, "group", 1)
+        rows = np.repeat(values.reshape(groups, shape[1]), shape[0] // groups, axis=0)
+        return rows.reshape(shape[0], shape[1], *[1] * (len(shape) - 2))
+    transposed = node.op_type == "Gemm" and attribute(node, "transB", 0)
+    return values.reshape(1, -1) if transposed else values.reshape(-1, *[1] * (len(shape) - 1))
+
+
+def _added_by(linear: Linear, shift: Array) -> Array | None:
+    """What a shift of the input channels adds to each output channel; None where the borders get another sum."""
+    node, weight = linear.node, linear.weight.numpy()
+    if node.op_type == "ConvTranspose":
+        return None
+    if node.op_type == "Conv":
+        if any(attribute(node, "pads") or []) or attribute(node, "auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
+            return None
+        axes = tuple(range(1, weight.ndim))
+        return np.array(np.sum(weight * _along_inputs(linear, shift), axis=axes, dtype=np.float64))
+    transposed = node.op_type == "Gemm" and attribute(node, "transB", 0)
+    total = np.sum(weight * _along_inputs(linear, shift), axis=1 if transposed else 0, dtype=np.float64)
+    return np.array(total * (attribute(node, "alpha", 1.0) if node.op_type == "Gemm" else 1.0))
 
 
 def _bias(graph: Graph, linear: Linear) -> Array | None:

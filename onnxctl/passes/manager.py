@@ -108,12 +108,15 @@ def optimize_graphs(
 
 
 def choose_passes(
-    passes: Sequence[str] | None, skip: Iterable[str], pipeline: Sequence[Pass] = PIPELINE
+    passes: Sequence[str] | None, skip: Iterable[str], pipeline: Sequence[Pass] = PIPELINE, *, at_most: bool = False
 ) -> tuple[Pass, ...]:
-    """The entries of the pipeline with these names (None: all), in its order. Raises UsageError for an unknown name."""
+    """The entries of the pipeline with these names, in its order; without names all that run by default.
+
+    at_most: and the others too. Raises UsageError for an unknown name.
+    """
     names = [each.name for each in pipeline]
     skipped = set(skip)
-    wanted = set(names if passes is None else passes)
+    wanted = {each.name for each in pipeline if at_most or each.by_default} if passes is None else set(passes)
     for name in sorted(wanted | skipped):
         if name not in names:
             raise UsageError(f"there is no pass named {name!r}", hint=f"the passes are {', '.join(names)}")

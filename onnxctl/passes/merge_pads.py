@@ -1,29 +1,34 @@
-"""Pad once: a Pad of a Pad, and a Pad of zeros before Conv or AveragePool, which pad by themselves.
+"""Pad once: a Pad of a Pad, and a Pad before Conv, AveragePool or MaxPool, which pad by themselves.
 
 Pad(Pad(x, a), b) = Pad(x, a + b) where both fill with the same constant and none crops. Conv(Pad(x, p)) = Conv(x)
 with p added to its pads, AveragePool likewise where it counts what is padded (count_include_pad, ceil_mode = 0):
-where Pad fills spatial axes alone with a constant 0. Exact, but for the order of sums in a Conv that some runtimes
-change with its pads. Opsets 2 on. Left alone: other modes and values, negative pads, computed pads, pads of batch or
-channels, auto_pad, MaxPool (which pads with the least number), AveragePool that would be padded by its kernel's size
-or more.
+where Pad fills spatial axes alone with a constant 0. MaxPool(Pad(x, p)) = MaxPool(x) with p added where Pad fills with
+-inf or the least number of the type, or with a number that x is nowhere below: a 0 behind Relu. Exact, but for the
+order of sums in a Conv that some runtimes change with its pads. Opsets 2 on. Left alone: other modes and values,
+negative pads, computed pads, pads of batch or channels, auto_pad, ceil_mode, pooling that would be padded by its
+kernel's size or more, and a MaxPool whose indices are asked for.
 """
 
 from __future__ import annotations
 
+import numpy as np
+import onnx
 from onnx import NodeProto
 
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute, is_standard
 from onnxctl.passes.base import Context, input_name, standard_nodes
+from onnxctl.passes.pattern import maker
 from onnxctl.passes.semantics import add_integers, integers, normalized, rank_of, scalar
 
 _FIRST_OPSET_WITH_PADS_AS_INPUT = 11
+_NEVER_NEGATIVE = ("Relu", "Sigmoid", "HardSigmoid", "Softmax", "Softplus", "Exp", "Abs")
 
 
 def merge_pads(graph: Graph, context: Context) -> int:
     """Move what a Pad adds into the node after it; returns how many Pads went."""
     found = 0
-    for node in standard_nodes(graph, "Conv", "AveragePool", "Pad"):
+    for node in standard_nodes(graph, "Conv", "AveragePool", "MaxPool", "Pad"):
         pad = graph.producer(node.input[0])
         if pad is None or not is_standard(pad, "Pad"):
             continue
@@ -50,7 +55,8 @@ def _merge(graph: Graph, pad: NodeProto, node: NodeProto) -> str:
             return "the two Pads differ in mode or value, or one crops"
         _set_pads(graph, node, [first + second for first, second in zip(pads, own, strict=True)])
     else:
-        reason = _pad_inside(node, pads, fill)
+        is_neutral = _is_below(graph, pad.input[0], fill) if node.op_type == "MaxPool" else fill == 0
+        reason = _pad_inside(node, pads) if is_neutral else "the Pad fills with a number that counts"
         if reason:
             return reason
     graph.set_input(node, 0, pad.input[0])
@@ -58,10 +64,8 @@ def _merge(graph: Graph, pad: NodeProto, node: NodeProto) -> str:
     return ""
 
 
-def _pad_inside(node: NodeProto, pads: list[int], fill: float) -> str:
+def _pad_inside(node: NodeProto, pads: list[int]) -> str:
     rank = len(pads) // 2
-    if fill != 0:
-        return "the Pad does not fill with zeros"
     if rank < 3 or any(pads[:2]) or any(pads[rank : rank + 2]):
         return "the Pad widens the batch or the channels"
     if attribute(node, "auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
@@ -70,21 +74,47 @@ def _pad_inside(node: NodeProto, pads: list[int], fill: float) -> str:
     if len(own) != 2 * rank - 4:
         return "its pads do not fit the rank"
     total = [first + second for first, second in zip(own, pads[2:rank] + pads[rank + 2 :], strict=True)]
+    if node.op_type != "Conv":
+        reason = _why_not_pooled(node, own, total)
+        if reason:
+            return reason
     if node.op_type == "AveragePool":
-        kernel = list(attribute(node, "kernel_shape"))
-        if (not attribute(node, "count_include_pad", 0) and any(own)) or attribute(node, "ceil_mode", 0):
-            return "AveragePool does not count what it pads"
-        if any(width >= size for width, size in zip(total, kernel * 2, strict=True)):
-            return "AveragePool can't be padded by its kernel's size"
         _set_attribute(node, "count_include_pad", 1)
     _set_attribute(node, "auto_pad", b"NOTSET")
     _set_attribute(node, "pads", total)
     return ""
 
 
-def _set_attribute(node: NodeProto, name: str, value: object) -> None:
-    import onnx
+def _why_not_pooled(node: NodeProto, own: list[int], total: list[int]) -> str:
+    if attribute(node, "ceil_mode", 0):
+        return "which windows it has past the end depends on what is padded (ceil_mode)"
+    if node.op_type == "AveragePool" and any(own) and not attribute(node, "count_include_pad", 0):
+        return "AveragePool does not count what it pads"
+    if node.op_type == "MaxPool" and any(node.output[1:]):
+        return "the indices that it gives count what is padded"
+    if any(width >= size for width, size in zip(total, list(attribute(node, "kernel_shape")) * 2, strict=True)):
+        return f"{node.op_type} can't be padded by its kernel's size"
+    return ""
 
+
+def _is_below(graph: Graph, name: str, fill: float) -> bool:
+    """Whether no element of the value is known to be able to be below the number."""
+    element_type = graph.element_type(name)
+    if element_type is None:
+        return False
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(element_type)
+    if dtype.kind == "f" and fill <= float(np.finfo(dtype).min):
+        return True
+    if dtype.kind in "iu" and fill <= int(np.iinfo(dtype).min):
+        return True
+    if maker(graph, name, *_NEVER_NEGATIVE) is not None:
+        return fill <= 0
+    clip = maker(graph, name, "Clip")
+    low = None if clip is None else attribute(clip, "min", scalar(graph, input_name(clip, 1)))
+    return low is not None and fill <= float(low)
+
+
+def _set_attribute(node: NodeProto, name: str, value: object) -> None:
     kept = [each for each in node.attribute if each.name != name]
     del node.attribute[:]
     node.attribute.extend([*kept, onnx.helper.make_attribute(name, value)])

@@ -1,11 +1,11 @@
 """Take a tensor apart and put it together in one node: Concat of Slices and Split outputs of one tensor.
 
 Where each part of a Concat is x itself or what Slice or Split takes of x along the same axis, the Concat takes a list
-of x's positions: all of them in order, and it is x; any other list, and it is Gather(x, list) along the axis (a
-cyclic shift, as torch.roll is exported, becomes one node). Exact. Slice and Split with constant bounds, all opsets,
-axis of known size. Left alone: a Gather along one of the last axes, which copies few elements at a time and is slower;
-one that would not save a node (nobody else reads what one of the parts' makers makes); and one whose list is longer
-than the room the file has.
+of x's positions: all of them in order, and it is x; a run of them, and it is one Slice; any other list, and it is
+Gather(x, list) along the axis (a cyclic shift, as torch.roll is exported, becomes one node). Exact. Slice and Split
+with constant bounds, all opsets, axis of known size. Left alone: a Gather along one of the last axes, which copies
+few elements at a time and is slower; one that would not save a node (nobody else reads what one of the parts' makers
+makes); and one whose list is longer than the room the file has.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from onnx import NodeProto
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import is_standard
 from onnxctl.passes.base import Context, bypass, standard_nodes
-from onnxctl.passes.semantics import add_integers, axis_of, cuts_of, split_sizes
+from onnxctl.passes.semantics import Cut, add_integers, add_slice, axis_of, cuts_of, split_sizes
 
 _LONGEST_LIST = 1 << 16
 _BYTES_PER_POSITION = 8
+_SLICE_BYTES = 160
+"""A Slice of one axis with its bounds: what is shared with others comes off later."""
 _SHORTEST_RUN = 16
 """How many elements lie together for each position: with fewer, Gather took onnxruntime 2.5 to 5 times as long."""
 
@@ -44,19 +46,25 @@ def merge_pieces(graph: Graph, context: Context) -> int:
         if positions == list(range(size)):
             found += bypass(graph, context, node, whole)
             continue
-        if math.prod(each for each in shape[axis + 1 :] if isinstance(each, int)) < _SHORTEST_RUN:
+        run = positions == list(range(positions[0], positions[-1] + 1)) if positions else False
+        if not run and math.prod(each for each in shape[axis + 1 :] if isinstance(each, int)) < _SHORTEST_RUN:
             context.skip(node, "runtimes gather so short runs more slowly than they slice and join")
             continue
         makers = {id(maker): maker for name in node.input if (maker := graph.producer(name)) is not None}
         freed = [maker for maker in makers.values() if maker.input[0] == whole and _is_only_for(graph, maker, node)]
         freed_bytes = sum(each.ByteSize() for each in [*freed, node])
-        if not freed or not context.afford(_BYTES_PER_POSITION * len(positions) + node.ByteSize(), freed_bytes):
+        added_bytes = _SLICE_BYTES if run else _BYTES_PER_POSITION * len(positions) + node.ByteSize()
+        if not freed or not context.afford(added_bytes, freed_bytes):
             context.skip(node, "a list of positions would be larger than what it replaces")
             continue
-        indices = add_integers(graph, positions, near="positions", before=node)
-        graph.add_node(
-            "Gather", [whole, indices], [node.output[0]], before=node, name=node.name, attributes={"axis": axis}
-        )
+        if run:
+            cut = Cut(positions[0], positions[-1] + 1, 1)
+            add_slice(graph, whole, node.output[0], {axis: cut}, before=node)
+        else:
+            indices = add_integers(graph, positions, near="positions", before=node)
+            graph.add_node(
+                "Gather", [whole, indices], [node.output[0]], before=node, name=node.name, attributes={"axis": axis}
+            )
         graph.remove(node)
         found += 1
     return found

@@ -1,6 +1,8 @@
-"""Values that are one number everywhere: ConstantOfShape, and what is cut, shaped or copied of it."""
+"""Values that are one number everywhere: ConstantOfShape, what is cut or shaped of it, and masks of such ones."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -10,6 +12,15 @@ from onnxctl.model.tensors import Array
 from onnxctl.passes.base import input_name
 
 _KEEPING = ("Expand", "Tile", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Identity", "Gather")
+_MASKS: Mapping[str, Callable[..., Array]] = {
+    "Not": np.logical_not,
+    "And": np.logical_and,
+    "Or": np.logical_or,
+    "Xor": np.logical_xor,
+    "Equal": np.equal,
+    "Less": np.less,
+    "Greater": np.greater,
+}
 _DEEPEST = 16
 _LARGEST_READ = 4096
 
@@ -31,6 +42,11 @@ def uniform_value(graph: Graph, name: str, *, depth: int = 0) -> Array | None:
         return np.zeros((), np.float32) if tensor is None else _common(graph.model.tensor(tensor).numpy())
     if is_standard(node, *_KEEPING):
         return uniform_value(graph, node.input[0], depth=depth + 1)
+    mask = _MASKS.get(node.op_type) if is_standard(node, *_MASKS) else None
+    if mask is not None:
+        operands = [uniform_value(graph, each, depth=depth + 1) for each in node.input]
+        known = [each for each in operands if each is not None]
+        return np.asarray(mask(*known)) if len(known) == len(operands) else None
     if is_standard(node, "Concat"):
         parts = [uniform_value(graph, each, depth=depth + 1) for each in node.input]
         if any(part is None for part in parts):

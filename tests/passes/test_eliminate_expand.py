@@ -46,7 +46,7 @@ def _feeds(n: int = 2, m: int = 3) -> dict[str, np.ndarray]:
     ],
 )
 def test_expansions(optimize: Optimizer, body: str, left: dict[str, int]) -> None:
-    optimized = optimize(_model(body), "eliminate_expand", "remove_unused")
+    optimized = optimize(_model(body), "eliminate_masks", "eliminate_expand", "remove_unused")
     assert optimized.operators == left
     for sizes in ((2, 3), (1, 1), (3, 1)):
         assert_equal_outputs(optimized, _feeds(*sizes))

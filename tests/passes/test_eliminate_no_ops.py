@@ -178,3 +178,13 @@ def test_a_part_without_elements_is_not_joined(optimize: Optimizer) -> None:
         { j = Concat<axis = 0>(none, x)  y = Exp(j) }"""
     optimized = optimize(text, "merge_concats", "eliminate_identity", "remove_unused")
     assert optimized.operators == {"Exp": 1}
+
+
+@pytest.mark.parametrize("opset", [15, 19, 23])
+def test_cast_like_names_its_type(optimize: Optimizer, opset: int) -> None:
+    text = f"""<ir_version: 8, opset_import: ["" : {opset}]> agraph (int64[n] x, float[n] z) => (float[n] y) {{
+        t = Exp(z)  a = CastLike(x, t)  b = Relu(a)  u = Neg(z)  c = CastLike(b, u)  y = Abs(c)
+    }}"""
+    optimized = optimize(text, "eliminate_cast", "remove_unused")
+    assert optimized.operators == {"Cast": 1, "Relu": 1, "Abs": 1}
+    assert_equal_outputs(optimized)

@@ -64,3 +64,51 @@ def test_a_mask_of_rank_two(optimize: Optimizer) -> None:
 )
 def test_no_attention(optimize: Optimizer, body: str, opset: int, mask: str, batch: str) -> None:
     assert "Attention" not in optimize(model_of(body, opset=opset, mask=mask, batch=batch), *NAMES).operators
+
+
+HEADS = ("fuse_attention", "fuse_attention_heads", "remove_unused")
+SPLIT = (
+    "q3 = Reshape(q, to_q)  q4 = Transpose<perm = [0, 2, 1, 3]>(q3)  k3 = Reshape(k, to_k)"
+    "  k4 = Transpose<perm = [0, 2, 3, 1]>(k3)  v3 = Reshape(v, to_k)  v4 = Transpose<perm = [0, 2, 1, 3]>(v3)"
+)
+ATTENDED = "s = MatMul(q4, k4)  n = Mul(s, half)  p = Softmax<axis = -1>(n)  o = MatMul(p, v4)"
+JOINED = "t = Transpose<perm = [0, 2, 1, 3]>(o)  y = Reshape(t, back)"
+
+
+def heads_of(body: str, *, batch: str = "b", back: str = "0, 3, 8") -> str:
+    """A model of queries, keys and values in two heads of four."""
+    return f"""<ir_version: 10, opset_import: ["" : 23]> agraph (float[{batch}, 3, 8] q, float[{batch}, 5, 8] k,
+        float[{batch}, 5, 8] v, float[1, 1, 3, 5] mask) => (float[w, x, z] y)
+        <float half = {{0.5}}, int64[4] to_q = {{0, 3, 2, 4}}, int64[4] to_k = {{0, 5, 2, 4}},
+        int64[3] back = {{{back}}}>
+        {{ {body} }}"""
+
+
+@pytest.mark.parametrize("batch", ["2", "b"])
+@pytest.mark.parametrize("attended", [ATTENDED, ATTENDED.replace("Softmax<axis = -1>(n)", "Softmax(n)")])
+def test_attention_splits_and_joins_heads(optimize: Optimizer, attended: str, batch: str) -> None:
+    optimized = optimize(heads_of(f"{SPLIT}  {attended}  {JOINED}", batch=batch), *HEADS)
+    assert optimized.operators == {"Attention": 1}
+    assert_equal_outputs(optimized, tolerance=1e-5)
+
+
+def test_a_mask_beside_heads(optimize: Optimizer) -> None:
+    attended = ATTENDED.replace("p = Softmax<axis = -1>(n)", "a = Add(n, mask)  p = Softmax<axis = -1>(a)")
+    optimized = optimize(heads_of(f"{SPLIT}  {attended}  {JOINED}"), *HEADS)
+    assert optimized.operators == {"Attention": 1}
+    assert_equal_outputs(optimized, tolerance=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("body", "back"),
+    [
+        (f"{SPLIT}  {ATTENDED}  t = Transpose<perm = [0, 2, 1, 3]>(o)  y = Reshape(t, back)", "0, 6, 4"),
+        (f"{SPLIT}  {ATTENDED}  t = Transpose<perm = [0, 1, 3, 2]>(o)  y = Reshape(t, back)", "0, 8, 3"),
+        (f"{SPLIT}  {ATTENDED}  {JOINED.replace('y =', 'j =')}  f = Reshape(q4, back)  y = Add(j, f)", "0, 3, 8"),
+    ],
+)
+def test_heads_that_stay(optimize: Optimizer, body: str, back: str) -> None:
+    optimized = optimize(heads_of(body, back=back), *HEADS)
+    assert optimized.operators["Attention"] == 1
+    assert optimized.operators["Transpose"] >= 3
+    assert_equal_outputs(optimized, tolerance=1e-5)

@@ -39,6 +39,53 @@ def test_weights_take_it_in(optimize: Optimizer, inputs: str, weights: str, body
     assert_equal_outputs(optimized, tolerance=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "weights", "body", "left"),
+    [
+        ("float[2, 4, 5, 5] x", "float[3, 4, 3, 3] w", "Conv<strides = [2, 2]>(a, w)", {"Conv": 1}),
+        ("float[2, 4, 5, 5] x", "float[6, 2, 3, 3] w, float[6] c", "Conv<group = 2>(a, w, c)", {"Conv": 1}),
+        ("float[2, 4] x", "float[4, 3] w, float[3] c", "Gemm<alpha = 0.5, beta = 2.0>(a, w, c)", {"Gemm": 1}),
+        ("float[2, 4] x", "float[3, 4] w", "Gemm<transB = 1>(a, w)", {"Gemm": 1}),
+        ("float[2, 4] x", "float[4, 3] w", "MatMul(a, w)", {"Gemm": 1}),
+        ("float[2, 4, 5] x", "float[3, 4, 2] w", "Conv<pads = [1, 0]>(a, w)", {"BatchNormalization": 1, "Conv": 1}),
+        (
+            "float[2, 4, 5] x",
+            "float[3, 4, 2] w",
+            'Conv<auto_pad = "SAME_LOWER">(a, w)',
+            {"BatchNormalization": 1, "Conv": 1},
+        ),
+        (
+            "float[2, 4, 5] x",
+            "float[4, 3, 2] w",
+            "ConvTranspose(a, w)",
+            {"BatchNormalization": 1, "ConvTranspose": 1},
+        ),
+        ("float[4, 4] x", "float[4, 3] w", "Gemm<transA = 1>(a, w)", {"BatchNormalization": 1, "Gemm": 1}),
+        ("float[2, 4, 4] x", "float[4, 3] w", "MatMul(a, w)", {"BatchNormalization": 1, "MatMul": 1}),
+        ("float[2, 4, 3] x", "float[3, 4] w", "MatMul(a, w)", {"BatchNormalization": 1, "MatMul": 1}),
+        ("float[3, 4] x", "float[4, 3] w", "MatMul(w, a)", {"BatchNormalization": 1, "MatMul": 1}),
+    ],
+)
+def test_weights_behind_take_it_in(
+    optimize: Optimizer, inputs: str, weights: str, body: str, left: dict[str, int]
+) -> None:
+    text = f"a = BatchNormalization<epsilon = 0.01>(x, s, b, m, v)  y = {body}"
+    model = weighted(f"{HEAD} agraph ({inputs}) => (float y) <{weights}, {STATISTICS}> {{ {text} }}")
+    optimized = optimize(model, NAME, "remove_unused")
+    assert optimized.operators == left
+    assert_equal_outputs(optimized, tolerance=1e-5)
+
+
+def test_without_a_shift_a_conv_may_pad(optimize: Optimizer) -> None:
+    body = "a = BatchNormalization(x, s, b, b, v)  y = Conv<pads = [1, 1]>(a, w)"
+    model = weighted(f"{HEAD} agraph (float[2, 4, 5] x) => (float y) <float[3, 4, 2] w, {STATISTICS}> {{ {body} }}")
+    zeros = next(tensor for tensor in model.graph.initializer if tensor.name == "b")
+    zeros.CopyFrom(numpy_helper.from_array(np.zeros(4, np.float32), "b"))
+    optimized = optimize(model, NAME, "remove_unused")
+    assert optimized.operators == {"Conv": 1}
+    assert_equal_outputs(optimized, tolerance=1e-5)
+
+
 def test_half_precision_is_rounded_once(optimize: Optimizer) -> None:
     model = weighted(
         f"{HEAD} agraph (float16[2, 3, 5, 5] x) => (float16[2, 4, 3, 3] y) <float16[4, 3, 3, 3] w, float16[4] s, "

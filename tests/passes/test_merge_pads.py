@@ -53,7 +53,7 @@ def test_pads_as_attributes(optimize: Optimizer, opset: int) -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("q = Pad(x, p, one)  y = Conv(q, w)", "the Pad does not fill with zeros"),
+        ("q = Pad(x, p, one)  y = Conv(q, w)", "the Pad fills with a number that counts"),
         ('q = Pad<mode = "edge">(x, p)  y = Conv(q, w)', "the Pad's mode, value or widths are not constant"),
         ("q = Pad(x, batch)  y = Conv(q, w)", "the Pad widens the batch or the channels"),
         ("q = Pad(x, crop)  y = Conv(q, w)", "the Pad crops"),
@@ -77,6 +77,53 @@ def test_pads_that_mean_something_else_stay(optimize: Optimizer, body: str, reas
     assert_equal_outputs(optimized)
 
 
-def test_maximum_pooling_is_left_alone(optimize: Optimizer) -> None:
-    optimized = optimize(_model("q = Pad(x, p)  y = MaxPool<kernel_shape = [3, 3]>(q)"), "merge_pads")
+MAXIMA = "float least = {-inf}, float lowest = {-3.4028235e38}, float one = {1}, float six = {6}"
+PADS = "int64[8] p = {0, 0, 1, 0, 0, 0, 1, 2}, float zero = {0}"
+
+
+def _pooled(body: str, opset: int = 18, outputs: str = "float[a, b, c, d] y") -> str:
+    return (
+        f'<ir_version: 8, opset_import: ["" : {opset}]> agraph (float[1, 2, 6, 7] x) => ({outputs})'
+        f" <{PADS}, {MAXIMA}> {{ {body} }}"
+    )
+
+
+@pytest.mark.parametrize("opset", [12, 18])
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        ("q = Pad(x, p, least)  y = MaxPool<kernel_shape = [3, 3]>(q)", ["MaxPool"]),
+        ("q = Pad(x, p, lowest)  y = MaxPool<kernel_shape = [4, 4], pads = [1, 0, 2, 1]>(q)", ["MaxPool"]),
+        ("q = Pad(x, p, least)  y = MaxPool<kernel_shape = [3, 3], dilations = [2, 1]>(q)", ["MaxPool"]),
+        ("r = Relu(x)  q = Pad(r, p)  y = MaxPool<kernel_shape = [3, 3], strides = [2, 2]>(q)", ["MaxPool", "Relu"]),
+        ("r = Clip(x, one, six)  q = Pad(r, p, one)  y = MaxPool<kernel_shape = [3, 3]>(q)", ["Clip", "MaxPool"]),
+    ],
+)
+def test_maximum_pooling_pads_with_what_is_never_larger(
+    optimize: Optimizer, body: str, left: list[str], opset: int
+) -> None:
+    optimized = optimize(_pooled(body, opset), "merge_pads", "remove_unused")
+    assert sorted(optimized.operators.elements()) == left
+    assert_equal_outputs(optimized)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("q = Pad(x, p)  y = MaxPool<kernel_shape = [3, 3]>(q)", "fills with a number that counts"),
+        ("r = Relu(x)  q = Pad(r, p, one)  y = MaxPool<kernel_shape = [3, 3]>(q)", "fills with a number that counts"),
+        ("r = Clip(x, zero, six)  q = Pad(r, p, one)  y = MaxPool<kernel_shape = [3, 3]>(q)", "a number that counts"),
+        ("q = Pad(x, p, least)  y = MaxPool<kernel_shape = [2, 2]>(q)", "its kernel's size"),
+        ("q = Pad(x, p, least)  y = MaxPool<kernel_shape = [3, 3], ceil_mode = 1>(q)", "ceil_mode"),
+    ],
+)
+def test_maximum_pooling_that_would_see_the_pads(optimize: Optimizer, body: str, reason: str) -> None:
+    optimized = optimize(_pooled(body), "merge_pads", "remove_unused")
+    assert optimized.operators["Pad"] == 1
+    assert any(reason in each for each in optimized.reasons)
+
+
+def test_indices_of_maxima_count_the_pads(optimize: Optimizer) -> None:
+    body = "q = Pad(x, p, least)  y, z = MaxPool<kernel_shape = [3, 3]>(q)"
+    optimized = optimize(_pooled(body, outputs="float[a, b, c, d] y, int64[e, f, g, h] z"), "merge_pads")
     assert optimized.operators["Pad"] == 1
