@@ -49,7 +49,8 @@ def optimize(
 ) -> OptimizeReport:
     """Simplify a model, prove that its outputs are the same, and write it to `output`, whole or not at all.
 
-    level "safe" makes bit-exact rewrites only; "max", or with_onnxsim, lets onnxsim work on the skeleton as well.
+    level "safe" makes bit-exact rewrites only; "max" also those that slow some runtimes down, and it lets onnxsim work
+    on the skeleton as well, as with_onnxsim does.
     passes limits the pipeline to those named, skip leaves some out. dims freezes symbolic dimensions. A pass that
     makes a wrong result is found, left out and named in the findings; where that can't be done nothing is written and
     the report says so.

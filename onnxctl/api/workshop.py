@@ -157,8 +157,8 @@ class Workshop:
         self.trail = context.trail
         at_most = self.config.level == "max"
         chosen = choose_passes(self.config.passes, self.config.skip, self._pipeline, at_most=at_most)
-        allowed = [each for each in chosen if plan.allows(each)]
-        return optimize_graphs(graphs, context, pipeline=allowed, limit=limit)
+        allowed = [each.name for each in chosen if plan.allows(each)]
+        return optimize_graphs(graphs, context, passes=allowed, pipeline=self._pipeline, limit=limit)
 
     def _infer_types(self, graphs: ModelGraphs) -> str:
         """As `infer_types`, within the time limit of the config."""

@@ -94,7 +94,8 @@ def command(
             "--level",
             panel=_WHAT,
             metavar="LEVEL",
-            help="safe: only rewrites that keep every bit; default: all of ours; max: onnxsim's too, if they help.",
+            help="safe: only rewrites that keep every bit; max: also those that slow some runtimes down, and "
+            "onnxsim's if they help.",
         ),
     ] = "default",
     dim: Annotated[

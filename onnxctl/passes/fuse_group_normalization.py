@@ -23,6 +23,8 @@ from onnxctl.passes.weights import add_weight, bytes_with_constants, float_value
 
 _FIRST_OPSET = 21
 _RANK_OF_GROUPS = 3
+_NODE_BYTES = 70
+"""What a GroupNormalization with its attributes takes, names apart."""
 
 
 def fuse_group_normalization(graph: Graph, context: Context) -> int:
@@ -59,7 +61,11 @@ def _fuse(graph: Graph, context: Context, node: NodeProto) -> bool:
     if not is_private(graph, context, nodes):
         context.skip(node, "a value inside the pattern of GroupNormalization is read elsewhere")
         return False
-    weights = [_flat(graph, context, made, before) for made, before in ((scaling, back), (shifting, scaling))]
+    freed = sum(bytes_with_constants(graph, each) for each in nodes) - _NODE_BYTES - len(into.input[0])
+    weights = [
+        _flat(graph, context, _constant(scaling, back), freed),
+        _flat(graph, context, _constant(shifting, scaling), 0),
+    ]
     if not all(weights):
         context.skip(node, "scale and shift of rank 1 would make the model larger")
         return False
@@ -82,11 +88,10 @@ def _constant(reader: NodeProto, before: NodeProto) -> str:
     return str(reader.input[1] if reader.input[0] == before.output[0] else reader.input[0])
 
 
-def _flat(graph: Graph, context: Context, reader: NodeProto, before: NodeProto) -> str:
-    """The constant beside the value as one of rank 1; "" where the model would grow by it."""
-    name = _constant(reader, before)
+def _flat(graph: Graph, context: Context, name: str, freed_bytes: int) -> str:
+    """The constant as one of rank 1; "" where the model would grow by it."""
     tensor = graph.constant(name)
     if tensor is None:
         return ""
-    freed = bytes_with_constants(graph, reader)
-    return add_weight(graph, context, name, np.ascontiguousarray(tensor.numpy().reshape(-1)), freed_bytes=freed)
+    values = np.ascontiguousarray(tensor.numpy().reshape(-1))
+    return add_weight(graph, context, name, values, freed_bytes=freed_bytes)

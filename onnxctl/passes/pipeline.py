@@ -123,7 +123,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass(
         "fuse_group_normalization",
         fuse_group_normalization,
-        "make one GroupNormalization of its parts",
+        "make one GroupNormalization of its parts (level max)",
         exact=False,
         by_default=False,
     ),

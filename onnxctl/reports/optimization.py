@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 Level = Literal["safe", "default", "max"]
-"""How much an optimization may do: bit-exact rewrites only, all of ours, or onnxsim's as well."""
+"""How much an optimization may do: bit-exact rewrites only, what is worth it everywhere, or onnxsim's as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,11 @@ TWIST = """<ir_version: 10, opset_import: ["": 21, "my.own": 1]> g (float[2] x) 
 RANDOM = """<ir_version: 10, opset_import: ["": 21]> g (float[9] x) => (float[9] y)
 <float one = {1}, float two = {2}>
 { a = Identity(x)  t = Add(one, two)  r = RandomNormalLike(a)  y = Mul(r, t) }"""
+GROUPED = """<ir_version: 10, opset_import: ["" : 21]> g (float[2, 4, 3] x) => (float[2, 4, 3] y)
+<int64[3] groups = {0, 2, -1}, int64[3] whole = {0, 4, 3}, float[2] ones = {1, 1}, float[2] zeros = {0, 0},
+float[4, 1] w = {1, 2, 3, 4}, float[4, 1] v = {4, 3, 2, 1}>
+{ r = Reshape(x, groups)  i = InstanceNormalization(r, ones, zeros)  q = Reshape(i, whole)
+m = Mul(q, w)  y = Add(m, v) }"""
 ENDLESS = """<ir_version: 10, opset_import: ["": 21]> g (float x) => (float y)
 <int64 n = {1000000000}, bool go = {1}> { a = Identity(x)  y = Loop(n, go, a)
 <body = b (int64 i, bool c, float v) => (bool d, float w) { d = Identity(c)  w = Sin(v) }> }"""
@@ -239,6 +244,15 @@ def test_every_node_that_was_left_alone_is_told_where_somebody_asks(tmp_path: Pa
     assert all(not each.nodes for each in plain.refusals)
     assert explained.refusals
     assert all(len(each.nodes) == each.count and each.nodes[0] == each.where for each in explained.refusals)
+
+
+def test_what_slows_some_runtimes_down_is_for_level_max_or_asked_for_by_name(tmp_path: Path) -> None:
+    source = write_model(tmp_path, GROUPED)
+    assert optimize(source, str(tmp_path / "default.onnx")).after.node_count == 5
+    for chosen in ({"level": "max"}, {"passes": ["fuse_group_normalization"]}):
+        report = optimize(source, str(tmp_path / "out.onnx"), force=True, **chosen)  # type: ignore[arg-type]
+        assert report.after.node_count == 1
+        assert report.verification.status == "equal"
 
 
 def test_the_stages_are_timed(tmp_path: Path) -> None:

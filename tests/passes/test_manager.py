@@ -35,6 +35,13 @@ def test_only_and_without() -> None:
     assert "fold_constants" not in {each.name for each in choose_passes(None, ["fold_constants"])}
 
 
+def test_some_passes_have_to_be_asked_for() -> None:
+    name = "fuse_group_normalization"
+    assert name not in [each.name for each in choose_passes(None, [])]
+    assert [each.name for each in choose_passes([name], [])] == [name]
+    assert choose_passes(None, [], at_most=True) == PIPELINE
+
+
 @pytest.mark.parametrize(("passes", "skip"), [(["no_such"], []), (None, ["no_such"])])
 def test_an_unknown_pass_is_named_with_those_there_are(passes: list[str] | None, skip: list[str]) -> None:
     with pytest.raises(UsageError, match="no_such") as caught:
