@@ -250,7 +250,7 @@ def test_what_slows_some_runtimes_down_is_for_level_max_or_asked_for_by_name(tmp
     source = write_model(tmp_path, GROUPED)
     assert optimize(source, str(tmp_path / "default.onnx")).after.node_count == 5
     for chosen in ({"level": "max"}, {"passes": ["fuse_group_normalization"]}):
-        report = optimize(source, str(tmp_path / "out.onnx"), force=True, **chosen)  # type: ignore[arg-type]
+        report = optimize(source, str(tmp_path / "out.onnx"), force=True, **chosen)
         assert report.after.node_count == 1
         assert report.verification.status == "equal"
 
