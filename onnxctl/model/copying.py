@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 from onnxctl.errors import InvalidModel
 from onnxctl.model.files import FileSource
-from onnxctl.model.tensors import Payload
+from onnxctl.model.tensors import Payload, byte_view
 
 _COPY_BYTES = 1 << 27
 _NO_COPY_FILE_RANGE = {errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.EPERM}
 
 
-def write_bytes(descriptor: int, data: bytes) -> None:
+def write_bytes(descriptor: int, data: bytes | memoryview) -> None:
     """Write all of the bytes."""
     view = memoryview(data)
     while len(view):
@@ -24,6 +24,9 @@ def write_bytes(descriptor: int, data: bytes) -> None:
 
 def copy_payload(descriptor: int, payload: Payload) -> None:
     """Append a payload's bytes; holes of a sparse file stay holes."""
+    if payload.derivation is not None:
+        write_bytes(descriptor, byte_view(payload.derivation.values()))
+        return
     if payload.checksum:
         check_checksum(payload)
     source = payload.file.source()

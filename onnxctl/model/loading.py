@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import sys
@@ -14,13 +15,17 @@ from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, SparseTe
 
 from onnxctl.errors import CorruptModel, InvalidModel, ModelError, OnnxctlError, UnreadableFile, UnsafePath
 from onnxctl.model import sniff, wire
+from onnxctl.model.derivation import Derivation, depth
 from onnxctl.model.fields import MAXIMUM_NESTING, MemorySource
 from onnxctl.model.files import DataFile, FileSource, check_location, model_folders, open_regular, source_of
 from onnxctl.model.names import as_text
-from onnxctl.model.tensors import DTYPES, NATIVE_DTYPES, Array, Payload, Tensor, raw_byte_count
+from onnxctl.model.tensors import DTYPES, NATIVE_DTYPES, Array, Payload, Tensor, byte_view, raw_byte_count
 
 STANDARD_INPUT = "-"
 """The path that means: read the model from standard input."""
+
+_MOST_DERIVATION_STEPS = 16
+"""What takes more is computed at once: nobody computes a long way again and again."""
 
 
 class Model:
@@ -63,14 +68,24 @@ class Model:
         number = helper.np_dtype_to_tensor_dtype(array.dtype.newbyteorder("=")) if is_large else 0
         if number in NATIVE_DTYPES:
             proto = TensorProto(name=name, data_type=number, dims=array.shape)
-            flat = array.astype(NATIVE_DTYPES[number], order="C", copy=False).reshape(-1)
-            self._mark(proto, self._spooled(memoryview(flat.view("u1").data)))
+            self._mark(proto, self._spooled(byte_view(array.astype(NATIVE_DTYPES[number], order="C", copy=False))))
             return proto
         proto = numpy_helper.from_array(array, name)
         if len(proto.raw_data) >= wire.PAYLOAD_THRESHOLD_BYTES:
             data = proto.raw_data
             proto.ClearField("raw_data")
             self._mark(proto, self._spooled(memoryview(data)))
+        return proto
+
+    def derived_tensor(self, name: str, derivation: Derivation) -> TensorProto:
+        """A TensorProto with the values that the derivation describes; large ones are not computed now."""
+        data_type = derivation.sources[0].proto.data_type
+        dtype = NATIVE_DTYPES.get(data_type)
+        length = math.prod(derivation.shape) * (0 if dtype is None else dtype.itemsize)
+        if length < wire.PAYLOAD_THRESHOLD_BYTES or depth(derivation) > _MOST_DERIVATION_STEPS:
+            return self.new_tensor(name, derivation.values())
+        proto = TensorProto(name=name, data_type=data_type, dims=derivation.shape)
+        self._mark(proto, Payload(DataFile(""), wire.RAW_DATA, 0, length, derivation=derivation))
         return proto
 
     def _spooled(self, data: memoryview) -> Payload:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -16,12 +16,18 @@ from onnxctl.model import wire
 from onnxctl.model.fields import delimited
 from onnxctl.model.files import DataFile
 
+if TYPE_CHECKING:
+    from onnxctl.model.derivation import Derivation
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 MAXIMUM_RANK = 64
 """The dimensions that numpy can hold in one array."""
 
 _CHUNK_BYTES = 1 << 22
+
+_FIELDS_LIKE_RAW_DATA = (wire.RAW_DATA, wire.FLOAT_DATA, wire.DOUBLE_DATA)
+"""Fields whose bytes in the file are those of the elements."""
 
 
 class Dtype(NamedTuple):
@@ -60,6 +66,8 @@ def dtype_name(number: int) -> str:
 class Payload:
     """The bytes of one tensor, on disk. field is the TensorProto field whose encoding they have (wire.RAW_DATA, ...).
 
+    With a derivation they are on no disk but computed from other tensors whenever they are read; file is nothing then.
+
     location_written: see `wire.Cut`. checksum is external_data's own (SHA-1, hexadecimal), "" where none is given.
     problem is why external_data can't be used as written; reading raises it. other_keys are those of its keys that the
     specification does not have.
@@ -74,11 +82,17 @@ class Payload:
     checksum: str = ""
     problem: ModelError | None = None
     other_keys: tuple[str, ...] = ()
+    derivation: Derivation | None = None
 
     def check(self) -> None:
         """Raises UnsafePath, UnreadableFile or InvalidModel where the bytes can't be had; reads none of them."""
         if self.problem is not None:
             raise self.problem
+        if self.derivation is not None:
+            for tensor in self.derivation.sources:
+                if tensor.payload is not None:
+                    tensor.payload.check()
+            return
         try:
             size = self.file.source().size
         except ModelError as error:
@@ -91,8 +105,19 @@ class Payload:
 
     def read(self) -> bytes:
         """All bytes. Raises as `check` does."""
+        return self.read_part(0, self.length)
+
+    def read_part(self, start: int, length: int) -> bytes:
+        """The bytes [start, start + length); of what is derived, those elements only. Raises as `check` does."""
         self.check()
-        return self.file.source().read(self.offset, self.length)
+        if self.derivation is None:
+            return self.file.source().read(self.offset + start, length)
+        if length == self.length:
+            return bytes(byte_view(self.derivation.values()))
+        width = self.length // math.prod(self.derivation.shape)
+        first, last = start // width, -(-(start + length) // width)
+        elements = byte_view(self.derivation.elements(np.arange(first, last)))
+        return bytes(elements[start - first * width :][:length])
 
     def restore(self, proto: TensorProto) -> None:
         """Put the bytes back into the message, as the field they came from. Raises as `check` does."""
@@ -101,6 +126,10 @@ class Payload:
     def chunks(self, size: int = _CHUNK_BYTES) -> Iterator[bytes]:
         """The bytes, at most `size` at a time. Raises as `check` does."""
         self.check()
+        if self.derivation is not None:
+            view = byte_view(self.derivation.values())
+            yield from (bytes(view[start : start + size]) for start in range(0, self.length, size))
+            return
         source = self.file.source()
         for start in range(0, self.length, size):
             yield source.read(self.offset + start, min(size, self.length - start))
@@ -155,17 +184,34 @@ class Tensor(NamedTuple):
             raise UnsupportedModel(f"tensor {self.name!r} has {rank} dimensions, more than {MAXIMUM_RANK}")
         if self.payload is None:
             return _inline_array(self.proto)
+        if self.payload.derivation is not None:
+            return self.payload.derivation.values().reshape(self.shape)
         native = NATIVE_DTYPES.get(self.proto.data_type)
-        if native is not None and self.payload.field in (wire.RAW_DATA, wire.FLOAT_DATA, wire.DOUBLE_DATA):
+        if native is not None and self.payload.field in _FIELDS_LIKE_RAW_DATA:
             self.payload.check()
             array = np.empty(self.shape, dtype=native)
             if array.nbytes:
-                view = memoryview(array.reshape(-1).view(np.uint8).data)
-                self.payload.file.source().read_into(view, self.payload.offset)
+                self.payload.file.source().read_into(byte_view(array), self.payload.offset)
             return array
         complete = TensorProto(dims=self.proto.dims, data_type=self.proto.data_type)
         self.payload.restore(complete)
         return _inline_array(complete)
+
+    def elements(self, positions: Array) -> Array:
+        """The values at these positions, counted in row-major order; where they can be, the only ones read."""
+        native = NATIVE_DTYPES.get(self.proto.data_type)
+        if self.payload is None or native is None or self.payload.field not in _FIELDS_LIKE_RAW_DATA:
+            return self.numpy().reshape(-1)[positions]
+        if self.payload.derivation is not None:
+            return self.payload.derivation.elements(positions)
+        width = native.itemsize
+        data = b"".join(self.payload.read_part(int(at) * width, width) for at in positions)
+        return np.frombuffer(data, native)
+
+
+def byte_view(array: Array) -> memoryview:
+    """The bytes of a contiguous array as raw_data has them, on a machine of its byte order."""
+    return memoryview(array.reshape(-1).view(np.uint8).data)
 
 
 NATIVE_DTYPES: dict[int, np.dtype[Any]] = {

@@ -1,18 +1,18 @@
 """Store a weight in the shape and order it is read in: Transpose, Reshape, Flatten, Squeeze, Unsqueeze of a weight.
 
 A weight that is reshaped keeps its bytes where they are and gets other dims, however large it is. A transposed one is
-rewritten by NumPy, one weight in memory at a time, up to MAXIMUM_TRANSPOSED_BYTES. All opsets. Small constants are
-left to `fold_constants`. Left alone are weights that anything else reads (there would be two copies), that callers
-can override or that are outputs, and those of outer scopes.
+written in its new order when the model is saved, one in memory at a time, up to MAXIMUM_TRANSPOSED_BYTES. All opsets.
+Small constants are left to `fold_constants`. Left alone are weights that anything else reads (there would be two
+copies), that callers can override or that are outputs, and those of outer scopes.
 """
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 from onnx import NodeProto, TensorProto
 
+from onnxctl.model.derivation import transpose
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
 from onnxctl.model.tensors import Tensor
@@ -56,7 +56,7 @@ def _rearranged(graph: Graph, context: Context, node: NodeProto, weight: Tensor)
         if not context.afford(weight.byte_count, stored_bytes):
             context.skip(node, "its weight is stored in fewer bytes than raw_data takes: the file may not grow")
             return None
-        return context.model.new_tensor("", np.ascontiguousarray(weight.numpy().transpose(axes)))
+        return context.model.derived_tensor("", transpose(weight, axes))
     shape = graph.static_shape(node.output[0])
     if shape is None or math.prod(shape) != weight.element_count:
         return None

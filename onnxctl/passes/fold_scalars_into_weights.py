@@ -18,15 +18,15 @@ import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from onnx import NodeProto
+from onnx import NodeProto, TensorProto
 
+from onnxctl.model.derivation import Stretch, scale, stretch_index
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import DEFAULT_DOMAINS, attribute
-from onnxctl.model.tensors import Array
 from onnxctl.passes.base import Context, bypass, input_name, standard_nodes
 from onnxctl.passes.pattern import keeps_rank
 from onnxctl.passes.semantics import Shape, permutation_of, scalar
-from onnxctl.passes.weights import FLOAT_TYPES, float_values, private_weight, put_weight, scaled
+from onnxctl.passes.weights import FLOAT_TYPES, float_values, private_weight, scaled
 
 _FIRST_OPSET = 7
 _MOST_NODES = 64
@@ -92,32 +92,28 @@ def _fold(graph: Graph, context: Context, node: NodeProto, value: str, constant:
         context.skip(node, "what it multiplies is not linear in weights of its own")
         return False
     factor = 1 / factor if node.op_type == "Div" else factor
-    arrays = _scaled_weights(graph, cone.weights, factor)
-    if arrays is None:
+    weights = _scaled_weights(graph, cone.weights, factor)
+    if weights is None:
         context.skip(node, "a weight would overflow")
         return False
     if not bypass(graph, context, node, value):
         return False
-    for name, array in arrays.items():
-        put_weight(graph, name, array)
+    for weight in weights:
+        graph.set_initializer(weight)
     return True
 
 
-def _scaled_weights(graph: Graph, weights: list[_Columns], factor: float) -> dict[str, Array] | None:
-    """The new values of all weights by name; None where one would overflow."""
-    arrays: dict[str, Array] = {}
+def _scaled_weights(graph: Graph, weights: list[_Columns], factor: float) -> list[TensorProto] | None:
+    """The new initializers; None where an element would overflow, which only large factors make possible."""
+    new: dict[str, TensorProto] = {}
     for each in weights:
-        tensor = graph.constant(each.name)
+        tensor = graph.model.tensor(new[each.name]) if each.name in new else graph.constant(each.name)
         assert tensor is not None
-        if each.name not in arrays:
-            arrays[each.name] = np.array(tensor.numpy())
-        array = arrays[each.name]
-        where = ... if each.axis is None else (*[slice(None)] * each.axis, slice(each.start, each.stop))
-        part = scaled(array[where], np.array(factor))
-        if part is None:
+        stretch = None if each.axis is None else Stretch(each.axis, each.start, each.stop)
+        if abs(factor) > 1 and scaled(tensor.numpy()[stretch_index(stretch)], np.array(factor)) is None:
             return None
-        array[where] = part
-    return arrays
+        new[each.name] = graph.model.derived_tensor(each.name, scale(tensor, factor, stretch))
+    return list(new.values())
 
 
 def _is_closed(graph: Graph, cone: _Cone) -> bool:

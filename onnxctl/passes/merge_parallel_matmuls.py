@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import NodeProto
+from onnx import NodeProto, TensorProto
 
+from onnxctl.model.derivation import join
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
 from onnxctl.model.tensors import Array, Tensor
@@ -146,7 +147,7 @@ def _merge(graph: Graph, context: Context, branches: list[_Branch]) -> int:
     if not context.afford(added, freed):
         context.skip(first, "joined weights would make the model larger")
         return 0
-    _put(graph, weight, _join_weights(branches))
+    graph.set_initializer(_join_weights(graph, weight, branches))
     if bias is not None:
         _put(graph, bias_name, bias)
     if sizes:
@@ -188,19 +189,10 @@ def _only_read_by(graph: Graph, context: Context, nodes: list[NodeProto]) -> lis
     ]
 
 
-def _join_weights(branches: list[_Branch]) -> Array:
-    """The columns of all weights side by side; one weight is read at a time."""
+def _join_weights(graph: Graph, name: str, branches: list[_Branch]) -> TensorProto:
+    """An initializer with the columns of all weights side by side."""
     axis = 0 if attribute(branches[0].node, "transB", 0) else 1
-    rows = branches[0].weight.shape[1 - axis]
-    total = sum(branch.columns for branch in branches)
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(branches[0].weight.proto.data_type)
-    joined = np.empty((total, rows) if axis == 0 else (rows, total), dtype)
-    start = 0
-    for branch in branches:
-        part = joined[start : start + branch.columns] if axis == 0 else joined[:, start : start + branch.columns]
-        part[...] = branch.weight.numpy()
-        start += branch.columns
-    return joined
+    return graph.model.derived_tensor(name, join([branch.weight for branch in branches], axis))
 
 
 def _join_biases(graph: Graph, branches: list[_Branch]) -> Array | None:

@@ -58,10 +58,9 @@ def _sample(tensor: Tensor) -> Hashable:
     payload = tensor.payload
     if payload is None:
         return b""
-    payload.check()
-    source, last = payload.file.source(), max(payload.length - _SAMPLE_BYTES, 0)
+    last = max(payload.length - _SAMPLE_BYTES, 0)
     size = min(_SAMPLE_BYTES, payload.length)
-    return b"".join(source.read(payload.offset + at, size) for at in (0, last // 3, last // 3 * 2, last))
+    return b"".join(payload.read_part(at, size) for at in (0, last // 3, last // 3 * 2, last))
 
 
 def _content(tensor: Tensor) -> Hashable:

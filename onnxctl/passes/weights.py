@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto
 
+from onnxctl.model.derivation import multiply
 from onnxctl.model.graph import Graph
 from onnxctl.model.tensors import Array, Tensor
 from onnxctl.passes.base import Context, takes_initializers
@@ -41,13 +42,8 @@ def float_values(graph: Graph, name: str, *, at_most: int = 1 << 20) -> Array | 
 
 
 def scaled(array: Array, factor: Array) -> Array | None:
-    """array * factor (which broadcasts to it), in the array's dtype; None where a finite element becomes infinite.
-
-    NumPy multiplies in float64 by small buffers, so that no large array in float64 is ever made.
-    """
-    result = np.empty_like(array)
-    with np.errstate(over="ignore", invalid="ignore"):
-        np.multiply(array, factor, out=result, dtype=np.float64, casting="unsafe")
+    """array * factor (which broadcasts to it), in the array's dtype; None where a finite element becomes infinite."""
+    result = multiply(array, factor, np.empty_like(array))
     if not np.isfinite(result).all() and not np.array_equal(np.isfinite(result), np.isfinite(array)):
         return None
     return result
