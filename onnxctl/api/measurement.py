@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -87,7 +88,7 @@ def measure_run(
 ) -> RunReport:
     """Run a model as the config says; judge the figures by assertions ("p95 < 20ms") and by an earlier report."""
     from onnxctl.model.loading import model_file
-    from onnxctl.runtime.judging import compare_to_baseline, judge, other_conditions, parse_condition, read_baseline
+    from onnxctl.runtime.judging import judge_run, parse_condition, read_baseline
     from onnxctl.runtime.measure import measure_in_child, require_all
     from onnxctl.runtime.profiling import check_trace
 
@@ -101,16 +102,7 @@ def measure_run(
         if config.profile or config.trace or report.nodes_on_cpu:
             report = _explained(report, here, news)
     require_all(config, report.session_providers, report.placement, report.nodes_on_cpu)
-    report = dataclasses.replace(
-        report, path=config.path, assertions=tuple(judge(condition, report) for condition in conditions)
-    )
-    if earlier is None:
-        return report
-    return dataclasses.replace(
-        report,
-        baseline=compare_to_baseline(report, earlier, fail_if_slower),
-        findings=(*report.findings, *other_conditions(report, earlier)),
-    )
+    return judge_run(dataclasses.replace(report, path=config.path), conditions, earlier, fail_if_slower)
 
 
 def measure_variants(
@@ -130,8 +122,9 @@ def measure_variants(
     What is left empty is as the config says. The first combination is what the others are compared with;
     fail_if_slower is the share by which one may be slower than that.
     """
+    from onnxctl.model.loading import model_file
     from onnxctl.runtime.contest import run_contest
-    from onnxctl.runtime.judging import judge, parse_condition
+    from onnxctl.runtime.judging import judge_variants, parse_condition
     from onnxctl.runtime.variants import Axes, expand
 
     conditions = [parse_condition(text) for text in assertions]
@@ -143,20 +136,23 @@ def measure_variants(
         dims=dims or {},
     )
     variants = expand(config, axes)
-    report = run_contest(
-        variants,
-        target="onnxctl.api.measurement:take_part_usable",
-        seed=config.seed,
-        allowed=fail_if_slower,
-        progress=progress or silent,
+    with contextlib.ExitStack() as stack:
+        files = {path: stack.enter_context(model_file(path)) for path in {each.config.path for each in variants}}
+        report = run_contest(
+            [dataclasses.replace(each, config=_at(each.config, files)) for each in variants],
+            target="onnxctl.api.measurement:take_part_usable",
+            seed=config.seed,
+            progress=progress or silent,
+        )
+    named = tuple(
+        dataclasses.replace(each, path=variant.config.path)
+        for each, variant in zip(report.variants, variants, strict=True)
     )
-    judged = (
-        dataclasses.replace(each, assertions=tuple(judge(condition, each) for condition in conditions))
-        if each.error is None
-        else each
-        for each in report.variants
-    )
-    return dataclasses.replace(report, variants=tuple(judged))
+    return judge_variants(dataclasses.replace(report, variants=named), conditions, fail_if_slower)
+
+
+def _at(config: RunConfig, files: Mapping[str, str]) -> RunConfig:
+    return dataclasses.replace(config, path=files[config.path])
 
 
 def _explained(report: RunReport, config: RunConfig, news: News) -> RunReport:
@@ -207,8 +203,8 @@ def measure_usable(request: JSON, blobs: Sequence[Blob], progress: Progress) -> 
 
 
 def take_part_usable(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Talk:
-    """Child target: `runtime.contest.take_part`, of a model that can be run."""
-    from onnxctl.runtime.contest import take_part
+    """Child target: `runtime.turns.take_part`, of a model that can be run."""
+    from onnxctl.runtime.turns import take_part
 
     return take_part(request, blobs, progress, check=_check_of(request))
 

@@ -19,7 +19,7 @@ from onnxctl.commands.options import (
     parse_max_memory,
     parse_pairs,
 )
-from onnxctl.errors import EXIT_NO, UsageError
+from onnxctl.errors import UsageError
 
 if TYPE_CHECKING:
     from onnxctl.commands.options import FormatName
@@ -330,10 +330,7 @@ def _measure(
             config, assertions=assertions, baseline=baseline, fail_if_slower=allowed, progress=status.tell
         )
     show_report(report, format)
-    unverified = any(each.status != "equal" for each in report.verification)
-    failed = any(not each.passed for each in report.assertions)
-    if unverified or failed or (report.baseline is not None and not report.baseline.passed):
-        raise typer.Exit(EXIT_NO)
+    raise typer.Exit(report.exit_code)
 
 
 def _compare(
@@ -364,16 +361,7 @@ def _compare(
             progress=status.tell,
         )
     show_report(report, format)
-    failed = any(not assertion.passed for each in report.variants for assertion in each.assertions)
-    slower = allowed is not None and any(
-        each.ratio is not None and each.ratio.verdict == "slower" and each.ratio.ratio > 1 + allowed
-        for each in report.variants
-    )
-    broken = [each.error for each in report.variants if each.error is not None]
-    if broken:
-        raise typer.Exit(max(each.exit_code for each in broken))
-    if failed or slower:
-        raise typer.Exit(EXIT_NO)
+    raise typer.Exit(report.exit_code)
 
 
 def _check_alone(
@@ -385,10 +373,7 @@ def _check_alone(
         "--profile": config.profile,
         "--trace": config.trace is not None,
         "--save-outputs": config.save_outputs is not None,
-        "--verify": config.verify,
-        "--concurrency": config.concurrency > 1,
-        "--runs": config.run_count is not None,
-        "standard input": "-" in paths,
+        "standard input, given twice,": paths.count("-") > 1,
     }
     for name, given in asked.items():
         if given:

@@ -79,6 +79,9 @@ def _facts(report: CompatibilityReport) -> list[tuple[str, Cell]]:
         rows.append(("here", f"onnxruntime {report.onnxruntime} takes these versions"))
     else:
         rows.append(("here", Styled(f"onnxruntime {report.onnxruntime} does not take these versions", "bad")))
+    if report.providers and all(each.covered_count is None for each in report.providers):
+        told = "can't tell what it has kernels for: it crashes when it is asked"
+        rows.append(("kernels", Styled(told, "warning")))
     rows += [
         (_short(each.provider), _coverage(each, [gap for gap in report.gaps if gap.provider == each.provider]))
         for each in report.providers

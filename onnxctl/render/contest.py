@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from onnxctl.render.document import Block, Cell, Column, Document, Findings, Heading, Paragraph, Style, Styled, Table
-from onnxctl.render.measurement import assertion_row, environment_line
+from onnxctl.render.measurement import assertion_row, environment_line, verification_row
 from onnxctl.render.units import count_of, format_bytes, format_duration, format_rate
-from onnxctl.reports import RunManyReport, VariantReport
+from onnxctl.reports import DataSetCheck, RunManyReport, VariantReport
 
 _STYLES: Mapping[str, Style] = {"faster": "good", "slower": "bad", "no measurable difference": "dim"}
 
@@ -15,6 +15,8 @@ _STYLES: Mapping[str, Style] = {"faster": "good", "slower": "bad", "no measurabl
 def contest_document(report: RunManyReport) -> Document:
     """The variants laid out, the first being what the others are compared with."""
     rounds = f"{count_of(report.round_count, 'round')} of {count_of(report.turn_count, 'turn')}, seed {report.seed}"
+    if report.concurrency > 1:
+        rounds += f", {report.concurrency} threads at once"
     blocks: list[Block] = [
         Heading(count_of(len(report.variants), "variant"), rounds, level=1),
         Table(
@@ -39,6 +41,9 @@ def contest_document(report: RunManyReport) -> Document:
             Column(title="outputs", style="dim"),
         )
         blocks += [Heading("Figures"), Table(titles, measured)]
+    verified = [(each.label, check) for each in report.variants for check in each.verification]
+    if verified:
+        blocks += [Heading("Verification"), _verification(verified)]
     judged = [(each.label, assertion) for each in report.variants for assertion in each.assertions]
     if judged:
         rows = tuple((label, *assertion_row(assertion)) for label, assertion in judged)
@@ -48,6 +53,17 @@ def contest_document(report: RunManyReport) -> Document:
         blocks += [Heading("Findings"), Findings(report.findings)]
     blocks.append(Paragraph(environment_line(report.environment), "dim"))
     return Document(tuple(blocks))
+
+
+def _verification(checks: Sequence[tuple[str, DataSetCheck]]) -> Table:
+    rows = tuple((label, *verification_row(check)) for label, check in checks)
+    columns = (
+        Column(overflow="cut", code=True),
+        Column(),
+        Column(overflow="cut"),
+        Column(overflow="wrap", style="dim"),
+    )
+    return Table(columns, rows, titled=False)
 
 
 def _comparison_row(variant: VariantReport) -> tuple[Cell, ...]:

@@ -121,17 +121,18 @@ _VERDICT_STYLES: Mapping[str, Style] = {"equal": "good", "different": "bad", "no
 
 
 def _verification(checks: Sequence[DataSetCheck]) -> Table:
-    rows: list[tuple[Cell, ...]] = []
-    for check in checks:
-        source = check.source or "the CPU without graph optimizations"
-        worst = max((each.max_relative for each in check.outputs), default=0.0)
-        allowed = max((each.tolerance for each in check.outputs), default=0.0)
-        outputs = count_of(len(check.outputs), "output")
-        detail = (
-            check.reason or f"{outputs}, off by {format_number(worst)} at most, allowed is {format_number(allowed)}"
-        )
-        rows.append((Styled(check.status, _VERDICT_STYLES[check.status]), source, detail))
-    return Table((Column(), Column(overflow="cut"), Column(overflow="wrap", style="dim")), tuple(rows), titled=False)
+    rows = tuple(map(verification_row, checks))
+    return Table((Column(), Column(overflow="cut"), Column(overflow="wrap", style="dim")), rows, titled=False)
+
+
+def verification_row(check: DataSetCheck) -> tuple[Cell, ...]:
+    """The verdict, what the outputs were held against, and by how much they are off."""
+    source = check.source or "the CPU without graph optimizations"
+    worst = max((each.max_relative for each in check.outputs), default=0.0)
+    allowed = max((each.tolerance for each in check.outputs), default=0.0)
+    outputs = count_of(len(check.outputs), "output")
+    detail = check.reason or f"{outputs}, off by {format_number(worst)} at most, allowed is {format_number(allowed)}"
+    return Styled(check.status, _VERDICT_STYLES[check.status]), source, detail
 
 
 def _judgement(report: RunReport) -> Table:

@@ -24,7 +24,8 @@ class VariantReport:
     """One variant: what it ran as, its statistics, and how it compares with the first; error says why it has none.
 
     ratio is to the first variant's time, None for that one itself. outputs are held against those of the first variant
-    of the same sizes, None where there is none or the inputs differ. samples_ns are of all rounds.
+    of the same sizes, None where there is none or the inputs differ; verification is what --verify found. samples_ns
+    are of all rounds. exit_code is the one that this variant alone would end in.
     """
 
     label: str
@@ -33,6 +34,7 @@ class VariantReport:
     dims: tuple[tuple[str, int], ...]
     intra_op_threads: int | None
     graph_optimization: GraphOptimization
+    exit_code: int
     error: ErrorReport | None = None
     load_ns: int = 0
     first_run_ns: int = 0
@@ -44,6 +46,7 @@ class VariantReport:
     nodes_on_cpu: tuple[NodeOnCpu, ...] = ()
     ratio: Ratio | None = None
     outputs: DataSetCheck | None = None
+    verification: tuple[DataSetCheck, ...] = ()
     assertions: tuple[Assertion, ...] = ()
     samples_ns: tuple[int, ...] = field(default=())
 
@@ -52,7 +55,8 @@ class VariantReport:
 class RunManyReport:
     """Variants that took turns in random order, each in a process of its own, all started anew in every round.
 
-    allowed is the share by which a variant may be slower than the first, None for any.
+    allowed is the share by which a variant may be slower than the first, None for any. With concurrency > 1 the runs
+    of a turn overlap. exit_code is the highest of the variants'.
     """
 
     kind: ClassVar[Literal["run_many"]] = "run_many"
@@ -61,6 +65,8 @@ class RunManyReport:
     round_count: int
     turn_count: int
     seed: int
+    concurrency: int
     allowed: float | None
+    exit_code: int
     environment: Environment
     findings: tuple[Finding, ...] = ()

@@ -206,7 +206,8 @@ class RunReport:
 
     providers are onnxruntime's names in their order, provider_options those in effect. device_copy_count counts the
     nodes that copy between devices (None: not looked at). With concurrency > 1 samples overlap, and the throughput is
-    that of all threads together. peak_device_bytes is what the device's memory grew by.
+    that of all threads together. peak_device_bytes is what the device's memory grew by. exit_code is the one that the
+    command ends in.
     """
 
     kind: ClassVar[Literal["run"]] = "run"
@@ -226,6 +227,7 @@ class RunReport:
     baseline: BaselineComparison | None
     assertions: tuple[Assertion, ...]
     profile: ProfileReport | None
+    exit_code: int
     files_written: tuple[str, ...]
     load_ns: int
     first_run_ns: int

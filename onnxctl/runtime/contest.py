@@ -2,7 +2,8 @@
 
 A process keeps, as long as it lives, what luck gave it (where its memory lies), hence all are started anew in every
 round. In a round each takes a turn, in an order drawn anew, then each takes another, and so on: what the machine does
-meanwhile hits all alike, and the medians of turns of the same number are compared in pairs.
+meanwhile hits all alike, and the medians of turns of the same number are compared in pairs. Variants that don't fit
+into memory together are split into groups, which play the round one after the other.
 """
 
 from __future__ import annotations
@@ -13,17 +14,12 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from onnxctl.child import CONTINUE, Blob, Child, Progress, Talk
+from onnxctl.child import CONTINUE, Child
 from onnxctl.errors import OnnxctlError, UsageError
 from onnxctl.reports import (
-    JSON,
-    DataSetCheck,
     ErrorReport,
     Finding,
-    NodeOnCpu,
-    NodePlacement,
     Ratio,
     RunConfig,
     RunManyReport,
@@ -31,34 +27,28 @@ from onnxctl.reports import (
     decode,
     encode,
 )
-from onnxctl.runtime.environment import describe_environment, peak_memory_bytes, usable_cpu_count
-from onnxctl.runtime.expectations import check_outputs
-from onnxctl.runtime.failures import run_failure
-from onnxctl.runtime.measure import PRELOAD, left_to_the_cpu, memory_limit, require_all
-from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, ModelCheck, open_for_run, settings_of
-from onnxctl.runtime.placement import describe_placement, nodes_left_to_cpu
+from onnxctl.runtime.environment import describe_environment, usable_cpu_count
+from onnxctl.runtime.judging import ratio_of
+from onnxctl.runtime.measure import PRELOAD, left_to_the_cpu, memory_limit
+from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, estimate_memory_bytes, usual_memory_bytes
 from onnxctl.runtime.providers import CPU
-from onnxctl.runtime.saving import write_outputs
-from onnxctl.runtime.statistics import compare_pairs, percentile, summarize_latency, verdict_of
-from onnxctl.runtime.timing import (
-    LOADED_SHARE,
-    MAXIMUM_RUN_COUNT,
-    load_average,
-    time_many,
-    time_runs,
-)
+from onnxctl.runtime.statistics import compare_pairs, percentile, summarize_latency
+from onnxctl.runtime.timing import FEW_SAMPLES, LOADED_SHARE, MAXIMUM_RUN_COUNT, Timing, load_average
+from onnxctl.runtime.turns import WARM_RUN_NS, Participant
 from onnxctl.runtime.variants import Variant
 
 LEAST_ROUND_COUNT = 4
+LEAST_SLOW_ROUND_COUNT = 2
+"""Where one run takes longer than all were to take."""
+
 MOST_ROUND_COUNT = 8
 TURN_NS = 20_000_000
 """About how long a turn takes."""
 
 LEAST_TURN_COUNT = 3
 MOST_TURN_COUNT = 100
-LONGEST_WARMUP_S = 0.5
-WARM_RUN_NS = 5_000_000
-"""A run shorter than this is preceded, in each turn, by one untimed run: the caches hold what others left there."""
+SLOW_RUN_NS = 1_000_000_000
+"""Where a run takes longer than this, one turn makes a round."""
 
 
 @dataclass(slots=True)
@@ -67,103 +57,158 @@ class _Contestant:
 
     variant: Variant
     error: OnnxctlError | None = None
-    opened: _Opened | None = None
+    participant: Participant | None = None
     turns: list[list[float]] = field(default_factory=list)
     samples_ns: list[int] = field(default_factory=list)
+    elapsed_ns: int = 0
+
+    @property
+    def config(self) -> RunConfig:
+        return self.variant.config
+
+    @property
+    def opened(self) -> Participant:
+        assert self.participant is not None
+        return self.participant
+
+    @property
+    def is_slow(self) -> bool:
+        return self.opened.warm_run_ns > self.config.duration_s * 1e9
+
+    @property
+    def time_is_up(self) -> bool:
+        return self.elapsed_ns >= self.config.duration_s * 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class _Opening:
-    """How children are told to begin: what to call, where inputs and outputs to share lie, whether to compare those."""
+class _Round:
+    """How children are told to begin: what to call, where inputs and outputs to share lie; number counts from 0."""
 
     target: str
     folder: str
-    compares: bool
+    number: int
+    most: int
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Opened:
-    """What a child tells when its session is warm; nodes_on_cpu are those that no provider asked for took."""
-
-    load_ns: int
-    first_run_ns: int
-    warm_run_ns: float
-    peak_memory_bytes: int
-    placement: tuple[NodePlacement, ...]
-    nodes_on_cpu: tuple[NodeOnCpu, ...]
-    outputs: DataSetCheck | None
+    @property
+    def name(self) -> str:
+        return f"round {self.number + 1} of {self.most} at most"
 
 
 def run_contest(
     variants: Sequence[Variant],
     *,
     seed: int,
-    target: str = "onnxctl.runtime.contest:take_part",
-    allowed: float | None = None,
+    target: str = "onnxctl.runtime.turns:take_part",
     progress: Callable[[str], None] = lambda news: None,
 ) -> RunManyReport:
     """Measure the variants against each other, the first being what the others are compared with.
 
     target calls `take_part`, and may check the model first. Each takes up to its config's duration_s; rounds end
-    earlier where every ratio is known to the config's precision. A variant that fails, crashes or hangs has its error
-    in the report and the others go on. Raises UsageError for what was asked wrongly, and the first variant's error
-    where not one ran.
+    earlier where every ratio is known to the config's precision. With run_count, each is run so many times in all. A
+    variant that fails, crashes or hangs has its error in the report and the others go on. Raises UsageError for what
+    was asked wrongly, and the first variant's error where not one ran.
     """
     load = load_average()
     contestants = [_Contestant(each) for each in variants]
     order = random.Random(seed)
-    rounds = 0
+    most = _most_rounds(variants[0].config)
+    turn_counts: list[int] = []
+    apart: list[int] = []
     with tempfile.TemporaryDirectory(prefix="onnxctl-") as folder:
-        for rounds in range(1, MOST_ROUND_COUNT + 1):
-            opening = _Opening(target, folder, compares=rounds == 1)
-            turns = _play_round(contestants, opening, order, f"round {rounds} of {MOST_ROUND_COUNT} at most", progress)
+        for number in range(most):
+            groups = _groups_that_fit([each for each in contestants if each.error is None])
+            apart.append(len(groups))
+            order.shuffle(groups)
+            round_ = _Round(target, folder, number, most)
+            turn_counts.append(min(_play(group, round_, order, progress) for group in groups))
             running = [each for each in contestants if each.error is None]
             if not running:
                 raise next(each.error for each in contestants if each.error is not None)
-            if len(running) == 1 or (rounds >= LEAST_ROUND_COUNT and _all_known(running)):
+            if len(running) == 1 or _is_enough(running, len(turn_counts)):
                 break
     first = next(each for each in contestants if each.error is None)
     return RunManyReport(
         variants=tuple(_report(each, first) for each in contestants),
-        round_count=rounds,
-        turn_count=turns,
+        round_count=len(turn_counts),
+        turn_count=turn_counts[-1],
         seed=seed,
-        allowed=allowed,
+        concurrency=first.config.concurrency,
+        allowed=None,
+        exit_code=0,
         environment=describe_environment(CPU),
-        findings=tuple(_doubts(contestants, load)),
+        findings=(*_doubts(contestants, load), *_doubts_of_ratios(contestants, first), *_told_apart(max(apart))),
     )
 
 
-def _play_round(
-    contestants: Sequence[_Contestant],
-    opening: _Opening,
-    order: random.Random,
-    name: str,
-    progress: Callable[[str], None],
-) -> int:
-    """Start every variant anew and let them take turns; how many turns each had."""
+def _most_rounds(config: RunConfig) -> int:
+    return MOST_ROUND_COUNT if config.run_count is None else min(_batch_count(config), LEAST_ROUND_COUNT)
+
+
+def _batch_count(config: RunConfig) -> int:
+    """How many times as many runs as there are threads make the runs asked for."""
+    return -(-(config.run_count or 0) // config.concurrency)
+
+
+def _is_enough(running: Sequence[_Contestant], round_count: int) -> bool:
+    if running[0].config.run_count is not None:
+        return False
+    least = LEAST_SLOW_ROUND_COUNT if any(each.is_slow for each in running) else LEAST_ROUND_COUNT
+    return round_count >= least and (_all_known(running) or all(each.time_is_up for each in running))
+
+
+# ---------------------------------------------------------------- who is open at the same time
+
+
+def _groups_that_fit(contestants: Sequence[_Contestant]) -> list[list[_Contestant]]:
+    """The contestants in groups, as few and large as fit into the available memory; one too large for it is alone."""
+    room = usual_memory_bytes()
+    groups: list[list[_Contestant]] = []
+    free: list[float] = []
+    for each in contestants:
+        need = _memory_needed(each)
+        place = next((at for at, left in enumerate(free) if need <= left), None)
+        if place is None:
+            groups.append([])
+            free.append(float("inf") if room is None else room)
+            place = len(groups) - 1
+        groups[place].append(each)
+        free[place] -= need
+    return groups
+
+
+def _memory_needed(contestant: _Contestant) -> int:
+    """What it needed when it was open, or what models of its size usually need."""
+    if contestant.participant is not None:
+        return contestant.participant.peak_memory_bytes
+    return estimate_memory_bytes(contestant.config.path)
+
+
+# ---------------------------------------------------------------- a round
+
+
+def _play(group: Sequence[_Contestant], round_: _Round, order: random.Random, progress: Callable[[str], None]) -> int:
+    """Start every variant of the group anew and let them take turns; how many turns each had."""
     with contextlib.ExitStack() as stack:
         children: list[tuple[_Contestant, Child]] = []
-        for number, each in enumerate(contestants, 1):
-            if each.error is None:
-                progress(f"{name}: opening variant {number} of {len(contestants)}")
-                limit = memory_limit(each.variant.config)
-                child = stack.enter_context(Child(preload=PRELOAD, memory_bytes=limit))
-                with _failures_noted(each):
-                    opened = _open(child, each.variant.config, opening)
-                    each.opened = replace(opened, outputs=each.opened.outputs) if each.opened else opened
-                    each.turns.append([])
-                    children.append((each, child))
-        turn_count = _turn_count([each for each, _ in children])
+        for number, each in enumerate(group, 1):
+            progress(f"{round_.name}: opening variant {number} of {len(group)}")
+            child = stack.enter_context(Child(preload=PRELOAD, memory_bytes=memory_limit(each.config)))
+            with _failures_noted(each):
+                opened = _open(child, each.config, round_)
+                before = each.participant
+                if before is not None:  # what is looked at once
+                    opened = replace(opened, outputs=before.outputs, verification=before.verification)
+                each.participant = opened
+                each.turns.append([])
+                children.append((each, child))
+        turn_count = _turn_count([each for each, _ in children], round_)
         for turn in range(turn_count):
-            progress(f"{name}: turn {turn + 1} of {turn_count}")
+            progress(f"{round_.name}: turn {turn + 1} of {turn_count}")
             order.shuffle(children)
             for each, child in children:
                 if each.error is None:
                     with _failures_noted(each):
-                        samples = _take_turn(child, each)
-                        each.turns[-1].append(percentile(sorted(samples), 50))
-                        each.samples_ns += samples
+                        _take_turn(child, each, _run_count(each, round_, turn, turn_count))
     return turn_count
 
 
@@ -178,21 +223,20 @@ def _failures_noted(contestant: _Contestant) -> Iterator[None]:
         contestant.error = error
 
 
-def _open(child: Child, config: RunConfig, opening: _Opening) -> _Opened:
+def _open(child: Child, config: RunConfig, round_: _Round) -> Participant:
     request = {
         "config": encode(config),
         "memory_bytes": memory_limit(config),
-        "reference": os.path.join(opening.folder, _sizes_name(config)),
-        "compare": opening.compares,
+        "reference": os.path.join(round_.folder, _sizes_name(config)),
+        "compare": round_.number == 0,
     }
     answer, _ = child.call(
-        opening.target,
+        round_.target,
         request,
         timeout_s=config.timeout_s or DEFAULT_TIMEOUT_S,
         doing=f"running {config.path}",
     )
-    found: _Opened = decode(_Opened, answer)
-    return found
+    return decode(Participant, answer)
 
 
 def _sizes_name(config: RunConfig) -> str:
@@ -200,81 +244,43 @@ def _sizes_name(config: RunConfig) -> str:
     return "sizes-" + "-".join(str(size) for _, size in sorted(config.dims))
 
 
-def _turn_count(contestants: Sequence[_Contestant]) -> int:
-    counts = []
-    for each in contestants:
-        assert each.opened is not None
-        turn_ns = max(TURN_NS, each.opened.warm_run_ns) * 1.2
-        counts.append(each.variant.config.duration_s * 1e9 / MOST_ROUND_COUNT / turn_ns)
-    return max(LEAST_TURN_COUNT, min(MOST_TURN_COUNT, int(min(counts, default=0))))
+def _turn_count(contestants: Sequence[_Contestant], round_: _Round) -> int:
+    """How many turns each takes: as many as the slowest has time for."""
+    if not contestants:
+        return 0
+    slowest_ns = max(each.opened.warm_run_ns for each in contestants)
+    duration_ns = min(each.config.duration_s for each in contestants) * 1e9
+    least = 1 if slowest_ns > SLOW_RUN_NS else LEAST_TURN_COUNT
+    fitting = int(duration_ns / MOST_ROUND_COUNT / (max(TURN_NS, slowest_ns) * 1.2))
+    count = max(least, min(MOST_TURN_COUNT, fitting))
+    config = contestants[0].config
+    return count if config.run_count is None else min(count, _share(_batch_count(config), round_.most, round_.number))
 
 
-def _take_turn(child: Child, contestant: _Contestant) -> list[int]:
-    opened, config = contestant.opened, contestant.variant.config
-    assert opened is not None
-    request = {
-        "run_count": max(1, min(int(TURN_NS / opened.warm_run_ns), MAXIMUM_RUN_COUNT)),
-        "untimed_count": 1 if opened.warm_run_ns < WARM_RUN_NS else 0,
-    }
+def _run_count(contestant: _Contestant, round_: _Round, turn: int, turn_count: int) -> int:
+    config = contestant.config
+    if config.run_count is not None:
+        batches = _share(_share(_batch_count(config), round_.most, round_.number), turn_count, turn)
+    else:
+        batches = max(1, min(int(TURN_NS / contestant.opened.warm_run_ns), MAXIMUM_RUN_COUNT // config.concurrency))
+    return batches * config.concurrency
+
+
+def _share(total: int, parts: int, part: int) -> int:
+    """How much of the total falls to a part (from 0), where all get the same but for one."""
+    return total * (part + 1) // parts - total * part // parts
+
+
+def _take_turn(child: Child, contestant: _Contestant, run_count: int) -> None:
+    config = contestant.config
+    request = {"run_count": run_count, "untimed_count": 1 if contestant.opened.warm_run_ns < WARM_RUN_NS else 0}
     answer, _ = child.call(
         CONTINUE, request, timeout_s=config.timeout_s or DEFAULT_TIMEOUT_S, doing=f"running {config.path}"
     )
-    return list(answer)
-
-
-# ---------------------------------------------------------------- the child's side
-
-
-def take_part(
-    request: JSON, blobs: Sequence[Blob], progress: Progress, *, check: ModelCheck = lambda model: None
-) -> Talk:
-    """Child target: open and warm up, answering with an _Opened; then each call of CONTINUE is a turn of samples.
-
-    The first of the variants of the same sizes leaves its inputs and outputs in the folder request["reference"]; the
-    others run on these inputs, where they fit, and with request["compare"] hold their outputs against those.
-    """
-    config: RunConfig = decode(RunConfig, request["config"])
-    reference = request["reference"]
-    follows = os.path.isdir(reference)
-    settings = replace(settings_of(config), explain=bool(config.required_providers))
-    try:
-        fed = replace(config, data_folder=reference, inputs=()) if follows else config
-        opened = open_for_run(fed, request["memory_bytes"], lambda news: None, settings, check)
-    except UsageError:
-        if not follows:
-            raise
-        follows = False  # another interface: it gets inputs of its own
-        opened = open_for_run(config, request["memory_bytes"], lambda news: None, settings, check)
-    session = opened.session
-    left = nodes_left_to_cpu(session.placement, [each.provider for each in session.chain], session.log)
-    placement = describe_placement(session.placement, {})
-    require_all(config, session.providers, placement, left)
-    if not os.path.isdir(reference):
-        names = [each.name for each in session.outputs]
-        with contextlib.suppress(OnnxctlError):  # a map or an absent optional has no form in a file
-            write_outputs(reference, opened.feeds.values, names, opened.outputs)
-    run = session.bare_run(opened.feeds.values)
-    try:
-        warming_s = min(config.duration_s, LONGEST_WARMUP_S)
-        timing = time_runs(run, warmup_count=config.warmup_count, run_count=3, duration_s=warming_s)
-        answer: Any = encode(
-            _Opened(
-                load_ns=session.load_ns,
-                first_run_ns=opened.first_run_ns,
-                warm_run_ns=percentile(sorted(timing.samples_ns), 50),
-                peak_memory_bytes=peak_memory_bytes(),
-                placement=placement,
-                nodes_on_cpu=left,
-                outputs=check_outputs(opened, config.seed)[0] if follows and request["compare"] else None,
-            )
-        )
-        while True:
-            turn = yield answer, ()
-            for _ in range(turn["untimed_count"]):
-                run()
-            answer = time_many(run, turn["run_count"])
-    except session.failures as error:
-        raise run_failure(error, config.path) from error
+    timing: Timing = decode(Timing, answer)
+    contestant.turns[-1].append(percentile(sorted(timing.samples_ns), 50))
+    contestant.samples_ns += timing.samples_ns
+    contestant.elapsed_ns += timing.elapsed_ns or sum(timing.samples_ns)
 
 
 # ---------------------------------------------------------------- what it says
@@ -284,19 +290,22 @@ def _ratio(contestant: _Contestant, first: _Contestant) -> Ratio:
     rounds = [
         list(zip(theirs, mine, strict=False)) for theirs, mine in zip(first.turns, contestant.turns, strict=False)
     ]
-    estimate = compare_pairs(rounds)
-    return Ratio(ratio=estimate.ratio, low=estimate.low, high=estimate.high, verdict=verdict_of(estimate))
+    return ratio_of(compare_pairs(rounds))
 
 
 def _all_known(contestants: Sequence[_Contestant]) -> bool:
     first, *others = contestants
-    precision = first.variant.config.precision
-    ratios = [_ratio(each, first) for each in others]
-    return bool(precision) and all(each.high - each.low <= 2 * precision * each.ratio for each in ratios)
+    precision = first.config.precision
+    return bool(precision) and all(_reach(_ratio(each, first)) <= precision for each in others)
+
+
+def _reach(ratio: Ratio) -> float:
+    """Half the width of the interval, as a share of the ratio."""
+    return (ratio.high - ratio.low) / 2 / ratio.ratio
 
 
 def _report(contestant: _Contestant, first: _Contestant) -> VariantReport:
-    config, error, opened = contestant.variant.config, contestant.error, contestant.opened
+    config, error, opened = contestant.config, contestant.error, contestant.participant
     report = VariantReport(
         label=contestant.variant.label,
         path=config.path,
@@ -304,6 +313,7 @@ def _report(contestant: _Contestant, first: _Contestant) -> VariantReport:
         dims=config.dims,
         intra_op_threads=config.intra_op_threads,
         graph_optimization=config.graph_optimization,
+        exit_code=0 if error is None else error.exit_code,
     )
     if error is not None or opened is None:
         assert error is not None
@@ -317,12 +327,13 @@ def _report(contestant: _Contestant, first: _Contestant) -> VariantReport:
         load_ns=opened.load_ns,
         first_run_ns=opened.first_run_ns,
         latency=latency,
-        throughput_per_second=1e9 / latency.mean_ns,
+        throughput_per_second=len(contestant.samples_ns) * 1e9 / contestant.elapsed_ns,
         peak_memory_bytes=opened.peak_memory_bytes,
         placement=opened.placement,
         nodes_on_cpu=opened.nodes_on_cpu,
         ratio=None if contestant is first else _ratio(contestant, first),
         outputs=opened.outputs,
+        verification=opened.verification,
         samples_ns=tuple(contestant.samples_ns),
     )
 
@@ -338,16 +349,15 @@ def _doubts(contestants: Sequence[_Contestant], load: float) -> Iterator[Finding
                 where=each.variant.label,
             )
             continue
-        if each.opened is not None:
-            total = sum(placed.node_count for placed in each.opened.placement)
-            chain = each.variant.config.providers
-            for found in left_to_the_cpu(chain[0], len(each.opened.nodes_on_cpu), total):
-                yield replace(found, where=each.variant.label)
-        if each.opened is not None and each.opened.outputs is not None and each.opened.outputs.status == "different":
+        opened = each.opened
+        total = sum(placed.node_count for placed in opened.placement)
+        for found in left_to_the_cpu(each.config.providers[0], len(opened.nodes_on_cpu), total):
+            yield replace(found, where=each.variant.label)
+        if opened.outputs is not None and opened.outputs.status == "different":
             yield Finding(
                 code="outputs-differ",
                 severity="warning",
-                message=f"it gives other outputs than the first variant: {each.opened.outputs.reason}",
+                message=f"it gives other outputs than the first variant: {opened.outputs.reason}",
                 where=each.variant.label,
             )
     if load > LOADED_SHARE * usable_cpu_count():
@@ -356,4 +366,42 @@ def _doubts(contestants: Sequence[_Contestant], load: float) -> Iterator[Finding
             severity="warning",
             message=f"the machine was busy before the first run (load average {load:.1f} on {usable_cpu_count()} CPUs)",
             hint="close what else is running",
+        )
+
+
+def _doubts_of_ratios(contestants: Sequence[_Contestant], first: _Contestant) -> Iterator[Finding]:
+    """Where the figures are fewer, or the intervals wider, than what was asked for; the worst stands for all."""
+    ran = [each for each in contestants if each.error is None]
+    fewest = min(ran, key=lambda each: len(each.samples_ns))
+    if len(fewest.samples_ns) < FEW_SAMPLES:
+        yield Finding(
+            code="too-few-samples",
+            severity="warning",
+            message=f"{len(fewest.samples_ns)} runs of a variant say little about it",
+            hint=f"time at least {FEW_SAMPLES} runs: --runs or --duration",
+            where=fewest.variant.label,
+        )
+    precision = first.config.precision
+    reaches = {each.variant.label: _reach(_ratio(each, first)) for each in ran if each is not first}
+    wide = {label: reach for label, reach in reaches.items() if precision and reach > precision}
+    if wide:
+        worst = max(wide, key=lambda label: wide[label])
+        yield Finding(
+            code="imprecise",
+            severity="warning",
+            message=f"{len(wide)} of {len(reaches)} ratios are not known to {precision * 100:g} %, "
+            f"this one to {wide[worst] * 100:.2g} % only",
+            hint="raise --duration, or quieten the machine",
+            where=worst,
+        )
+
+
+def _told_apart(group_count: int) -> Iterator[Finding]:
+    if group_count > 1:
+        yield Finding(
+            code="variants-apart",
+            severity="info",
+            message=f"the variants don't fit into memory together: {group_count} groups took turns, each round in "
+            "random order, and a slow change of the machine between them counts as a difference",
+            hint="compare fewer at once, or close what else uses memory",
         )

@@ -30,6 +30,22 @@ def check_outputs(opened: Opened, seed: int, custom_ops: Sequence[str] = ()) -> 
     )
 
 
+def check_against_first(opened: Opened, seed: int) -> DataSetCheck | None:
+    """Hold the outputs against the one data set there is, which another model left: no output may be missing or more.
+
+    None where the other's outputs could not be kept.
+    """
+    (data_set,) = opened.data_sets
+    if not data_set.expected:
+        return None
+    check = replace(_check_data_set(opened, data_set, seed), source="")
+    more = [each.name for each in opened.session.outputs if each.name not in data_set.expected]
+    if not more:
+        return check
+    reason = "; ".join(filter(None, (*(f"it has another output {name!r}" for name in more), check.reason)))
+    return replace(check, status="different", reason=reason)
+
+
 def _check_data_set(opened: Opened, data_set: DataSet, seed: int) -> DataSetCheck:
     try:
         feeds = generate_feeds(opened.model, opened.graphs, dims={}, seed=seed, given=data_set.given)
@@ -66,8 +82,10 @@ def _verdict(
             compare_values(name, value, found[name], tolerance=tolerance, may_flip=may_flip), value, tolerance
         )
         for name, value in expected.items()
+        if name in found
     )
-    reason = wrong_outputs(outputs)
+    missing = (f"it has no output {name!r}" for name in expected if name not in found)
+    reason = "; ".join(filter(None, (*missing, wrong_outputs(outputs))))
     random = random_nodes(opened.graphs)
     if reason and random:
         return DataSetCheck(

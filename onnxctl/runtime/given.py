@@ -151,11 +151,12 @@ _MESSAGES: Mapping[str, tuple[Callable[[], Message], Callable[[Any], Any]]] = {
     "tensor_type": (TensorProto, numpy_helper.to_array),
     "sequence_type": (onnx.SequenceProto, numpy_helper.to_list),
     "optional_type": (onnx.OptionalProto, numpy_helper.to_optional),
+    "map_type": (onnx.MapProto, numpy_helper.to_dict),
 }
 
 
 def _value_of(data: bytes, kind: TypeProto, path: str) -> Any:
-    """The value of a serialized TensorProto, SequenceProto or OptionalProto, as the type asks."""
+    """The value of a serialized TensorProto, SequenceProto, OptionalProto or MapProto, as the type asks."""
     return _named_value_of(data, kind, path).value
 
 
@@ -285,19 +286,27 @@ def read_data_set(model: Model, folder: str) -> DataSet:
 def _numbered_values(
     folder: str, kind: str, by_number: Sequence[ValueInfoProto], by_name: Sequence[ValueInfoProto]
 ) -> dict[str, Any]:
+    """The values of the files of this kind. An output that the model does not have keeps its name."""
     found = [each for name in os.listdir(folder) if (each := _NUMBERED.fullmatch(name)) and each[1] == kind]
-    known = {value.name: value for value in by_name}
-    values: dict[str, Any] = {}
-    for each in sorted(found, key=lambda match: int(match[2])):
+    known = {value.name for value in by_name}
+    held: dict[int, _NamedValue] = {}
+    for each in found:
         number, path = int(each[2]), os.path.join(folder, each[0])
-        place = by_number[number] if number < len(by_number) else None
+        place = by_number[number].type if number < len(by_number) else TypeProto()
         source = open_regular(path)
         try:
-            held = _named_value_of(source.read(0, source.size), place.type if place else TypeProto(), path)
+            held[number] = _named_value_of(source.read(0, source.size), place, path)
         except (ValueError, TypeError, DecodeError) as error:
             raise UnreadableFile(f"{path}: can't be read as an ONNX value: {error}") from error
-        name = held.name if held.name in known else place.name if place else ""
-        if not name:
-            raise UsageError(f"{path}: the model has only {len(by_number)} {kind}s")
-        values[name] = held.value
+    named = {each.name for each in held.values()} & known
+    values: dict[str, Any] = {}
+    for number, each_held in sorted(held.items()):
+        name = each_held.name
+        if name not in named and number < len(by_number) and by_number[number].name not in named:
+            name = by_number[number].name
+        elif name not in named and kind == "input":
+            path = os.path.join(folder, f"input_{number}.pb")
+            called = f", and none is called {name!r}" if name else ""
+            raise UsageError(f"{path}: the model has only {len(by_number)} inputs{called}")
+        values[name or f"output {number}"] = each_held.value
     return values

@@ -5,13 +5,22 @@ from __future__ import annotations
 import json
 import operator
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from onnxctl.errors import ModelError, UnreadableFile, UsageError
+from onnxctl.errors import EXIT_DONE, EXIT_NO, ModelError, UnreadableFile, UsageError
 from onnxctl.model.files import open_regular
-from onnxctl.reports import SCHEMA, Assertion, BaselineComparison, Finding, Ratio, RunReport, VariantReport
+from onnxctl.reports import (
+    SCHEMA,
+    Assertion,
+    BaselineComparison,
+    Finding,
+    Ratio,
+    RunManyReport,
+    RunReport,
+    VariantReport,
+)
 from onnxctl.runtime.statistics import RatioEstimate, compare_medians, percentile, verdict_of
 
 LONGEST_CONDITION = 200
@@ -118,6 +127,45 @@ def judge(condition: Condition, report: RunReport | VariantReport) -> Assertion:
     return Assertion(text=condition.text, passed=passed, message=f"{condition.metric} is {shown}")
 
 
+def judge_run(
+    report: RunReport, conditions: Sequence[Condition], earlier: Earlier | None, allowed: float | None
+) -> RunReport:
+    """The report with what was asked of it: the conditions, and to be at most `allowed` slower than an earlier one."""
+    judged = replace(report, assertions=tuple(judge(each, report) for each in conditions))
+    if earlier is not None:
+        judged = replace(
+            judged,
+            baseline=compare_to_baseline(report, earlier, allowed),
+            findings=(*report.findings, *other_conditions(report, earlier)),
+        )
+    slower = judged.baseline is not None and not judged.baseline.passed
+    return replace(judged, exit_code=EXIT_NO if slower or _falls_short(judged) else EXIT_DONE)
+
+
+def judge_variants(report: RunManyReport, conditions: Sequence[Condition], allowed: float | None) -> RunManyReport:
+    """The report with what was asked of each variant: the conditions, and to be at most `allowed` slower."""
+    variants = tuple(
+        each if each.error is not None else _judge_variant(each, conditions, allowed) for each in report.variants
+    )
+    return replace(report, variants=variants, allowed=allowed, exit_code=max(each.exit_code for each in variants))
+
+
+def _judge_variant(variant: VariantReport, conditions: Sequence[Condition], allowed: float | None) -> VariantReport:
+    judged = replace(variant, assertions=tuple(judge(each, variant) for each in conditions))
+    slower = judged.ratio is not None and is_too_slow(judged.ratio, allowed)
+    return replace(judged, exit_code=EXIT_NO if slower or _falls_short(judged) else EXIT_DONE)
+
+
+def _falls_short(report: RunReport | VariantReport) -> bool:
+    unverified = any(each.status != "equal" for each in report.verification)
+    return unverified or any(not each.passed for each in report.assertions)
+
+
+def is_too_slow(ratio: Ratio, allowed: float | None) -> bool:
+    """Whether it is slower by more than the share that is allowed (None: any), and measurably so."""
+    return allowed is not None and ratio.ratio > 1 + allowed and ratio.verdict == "slower"
+
+
 # ---------------------------------------------------------------- an earlier measurement
 
 
@@ -156,14 +204,13 @@ def read_baseline(path: str) -> Earlier:
 def compare_to_baseline(report: RunReport, earlier: Earlier, allowed: float | None) -> BaselineComparison:
     """The report against an earlier one: not passed where it is slower by more than `allowed`, and measurably so."""
     ratio = ratio_of(compare_medians(earlier.samples_ns, report.samples_ns))
-    passed = allowed is None or not (ratio.ratio > 1 + allowed and ratio.verdict == "slower")
     return BaselineComparison(
         path=earlier.path,
         date=earlier.date,
         median_ns=percentile(sorted(earlier.samples_ns), 50),
         ratio=ratio,
         allowed=allowed,
-        passed=passed,
+        passed=not is_too_slow(ratio, allowed),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from onnxctl.child import Answer, Blob, Child, Progress
+from onnxctl.errors import ChildCrashed
 from onnxctl.reports import JSON, InstalledKernels, Kernel, TypeRule, decode, encode
 
 LISTING_TIMEOUT_S = 60.0
@@ -14,11 +15,35 @@ _OPEN = 2**31 - 1
 
 
 def list_kernels(child: Child) -> InstalledKernels:
-    """The kernels of the onnxruntime that the child finds. Raises MissingPackage where there is none."""
-    answer, _ = child.call(
-        "onnxctl.runtime.kernels:describe_kernels", {}, timeout_s=LISTING_TIMEOUT_S, doing="listing kernels"
-    )
+    """The kernels of the onnxruntime that the child finds. Raises MissingPackage where there is none.
+
+    None are listed where onnxruntime crashes over the question, as some builds for other providers do.
+    """
+    try:
+        answer, _ = child.call(
+            "onnxctl.runtime.kernels:describe_kernels", {}, timeout_s=LISTING_TIMEOUT_S, doing="listing kernels"
+        )
+    except ChildCrashed:
+        answer, _ = child.call(
+            "onnxctl.runtime.kernels:describe_build", {}, timeout_s=LISTING_TIMEOUT_S, doing="asking onnxruntime"
+        )
     return decode(InstalledKernels, answer)
+
+
+def describe_build(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
+    """Child target: onnxruntime's version and providers, without their kernels."""
+    return encode(_build(())), ()
+
+
+def _build(kernels: Sequence[Kernel]) -> InstalledKernels:
+    from onnxctl.runtime import library
+
+    onnxruntime = library.load_onnxruntime()
+    return InstalledKernels(
+        version=onnxruntime.__version__,
+        providers=tuple(onnxruntime.get_available_providers()),
+        kernels=tuple(kernels),
+    )
 
 
 def describe_kernels(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
@@ -31,12 +56,7 @@ def describe_kernels(request: JSON, blobs: Sequence[Blob], progress: Progress) -
     for schema in state.get_all_operator_schema():
         schemas.setdefault((schema.domain, schema.name), []).append(schema)
     kernels = [_kernel(each, schemas.get((each.domain, each.op_name), [])) for each in state.get_all_opkernel_def()]
-    found = InstalledKernels(
-        version=onnxruntime.__version__,
-        providers=tuple(onnxruntime.get_available_providers()),
-        kernels=tuple(kernels),
-    )
-    return encode(found), ()
+    return encode(_build(kernels)), ()
 
 
 def _kernel(definition: Any, schemas: Sequence[Any]) -> Kernel:

@@ -194,6 +194,7 @@ def _time(opened: Opened, config: RunConfig, news: Callable[[str], None]) -> Tim
             duration_s=config.duration_s,
             precision=config.precision,
             concurrency=config.concurrency,
+            first_run_ns=opened.first_run_ns,
             news=news,
         )
     except opened.session.failures as error:
@@ -249,6 +250,7 @@ def _report(
         baseline=None,
         assertions=(),
         profile=None,
+        exit_code=0,
         files_written=(),
         load_ns=session.load_ns,
         first_run_ns=opened.first_run_ns,

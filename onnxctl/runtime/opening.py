@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onnxctl.errors import ModelError, ResourceLimit, UnreadableFile, UnsupportedModel, UsageError
+from onnxctl.errors import ModelError, OnnxctlError, ResourceLimit, UnreadableFile, UnsupportedModel, UsageError
 from onnxctl.model.tensors import dtype_name
 from onnxctl.reports import RunConfig
 from onnxctl.runtime.environment import available_memory_bytes
@@ -25,6 +25,9 @@ ModelCheck = Callable[["Model"], object]
 DEFAULT_TIMEOUT_S = 600.0
 MEMORY_SHARE = 0.9
 """How much of the available memory a model may use."""
+
+PROCESS_BYTES = 200_000_000
+"""What a process needs that has opened a small model."""
 
 NATIVE_CODE_OPERATORS = frozenset({("com.microsoft", "EPContext"), ("com.microsoft", "PyOp"), ("pyop", "PyOp")})
 """Operators that carry code or compiled programs for a device: they are never run."""
@@ -47,6 +50,21 @@ def usual_memory_bytes() -> int | None:
     """How much private memory a child that runs a model may use; None where the system does not say."""
     available = available_memory_bytes()
     return None if available is None else int(available * MEMORY_SHARE)
+
+
+def estimate_memory_bytes(path: str) -> int:
+    """About what a process needs that runs the model: its weights as they are read, and as they are packed.
+
+    0 for a file that can't be read: who opens it will say why.
+    """
+    from onnxctl.model.loading import open_model
+
+    try:
+        model = open_model(path)
+        weights_bytes = model.source.size + sum(each.source().size for each in model.data_files)
+    except OnnxctlError:
+        return 0
+    return 2 * weights_bytes + PROCESS_BYTES
 
 
 def settings_of(config: RunConfig) -> SessionSettings:
@@ -86,7 +104,7 @@ def open_for_run(
     graphs = ModelGraphs(model)
     check_tensors(model, memory_bytes)
     refuse_native_code(graphs)
-    data_sets = _data_sets(config, model)
+    data_sets = data_sets_of(config, model)
     given = _given(config, model, data_sets)
     planned = generate_feeds(model, graphs, dims=dict(config.dims), seed=config.seed, given=given)
     check_values(graphs, planned.dims, memory_bytes)
@@ -128,7 +146,7 @@ class _FirstRun:
         self.elapsed_ns = time.perf_counter_ns() - start_ns
 
 
-def _data_sets(config: RunConfig, model: Model) -> tuple[DataSet, ...]:
+def data_sets_of(config: RunConfig, model: Model) -> tuple[DataSet, ...]:
     """The test data sets of the folder named, or with verify those beside the model."""
     import os
 

@@ -7,7 +7,8 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
 
 from onnxctl.reports import Finding
 from onnxctl.runtime.statistics import count_outliers, median_interval, percentile, trend
@@ -15,7 +16,7 @@ from onnxctl.runtime.statistics import count_outliers, median_interval, percenti
 Clock = Callable[[], int]
 """Nanoseconds from any fixed moment, never going back."""
 
-MINIMUM_RUN_COUNT = 5
+MINIMUM_RUN_COUNT = 2
 MAXIMUM_RUN_COUNT = 100_000
 MAXIMUM_WARMUP_COUNT = 1_000
 STEADY_WINDOW = 10
@@ -37,7 +38,7 @@ CLOCK_CHANGE = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """The samples of the timed runs in order, and how many runs came before them to warm up.
+    """The samples of the timed runs in the order they began, and how many runs came before them to warm up.
 
     elapsed_ns is the time from the first timed run's begin to the last one's end, where runs overlap; else 0.
     """
@@ -45,6 +46,14 @@ class Timing:
     warmup_count: int
     samples_ns: tuple[int, ...]
     elapsed_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """When a run began, and when it ended."""
+
+    begin_ns: int
+    end_ns: int
 
 
 def time_runs(
@@ -56,15 +65,16 @@ def time_runs(
     duration_s: float = 3.0,
     precision: float = 0.0,
     concurrency: int = 1,
+    first_run_ns: int = 0,
     news: Callable[[str], None] = lambda text: None,
 ) -> Timing:
     """Time `run`, after a warm-up, as many times as asked.
 
     The warm-up makes warmup_count runs and goes on until they are steady (`is_steady`), for at most duration_s and
-    MAXIMUM_WARMUP_COUNT runs; warmup_count 0 means none at all. Then run_count runs, or as many as it takes to know the
-    median to the precision (`is_precise`), within duration_s, at least MINIMUM_RUN_COUNT and at most MAXIMUM_RUN_COUNT.
-    With precision 0, and with concurrency > 1 threads that run at the same time, the whole duration_s is used. Garbage
-    collection is off meanwhile.
+    MAXIMUM_WARMUP_COUNT runs; there is none for warmup_count 0, nor where the first run took longer than duration_s.
+    Then run_count runs, or as many as it takes to know the median to the precision (`is_precise`), within duration_s,
+    at least MINIMUM_RUN_COUNT and at most MAXIMUM_RUN_COUNT. With precision 0, and with concurrency > 1 threads that
+    run at the same time, the whole duration_s is used. Garbage collection is off meanwhile.
     """
     collecting = gc.isenabled()
     gc.collect()
@@ -72,16 +82,18 @@ def time_runs(
     try:
         if warmup_count:
             news("warming up")
-        warmed_up = _warm_up(run, clock, warmup_count, duration_s)
+        slow = first_run_ns > duration_s * 1e9
+        warmed_up = 0 if slow else _warm_up(run, clock, warmup_count, duration_s)
         within = f"for {duration_s:g} s at most, but {MINIMUM_RUN_COUNT} runs"
         news(f"timing {run_count} runs" if run_count else f"timing {within}")
         if concurrency > 1:
-            return replace(_sample_at_once(run, clock, run_count, duration_s, concurrency), warmup_count=warmed_up)
-        samples = _sample(run, clock, run_count, duration_s, precision, news)
+            samples, elapsed_ns = _sample_at_once(run, clock, run_count, duration_s, concurrency)
+        else:
+            samples, elapsed_ns = _sample(run, clock, run_count, duration_s, precision, news), 0
     finally:
         if collecting:
             gc.enable()
-    return Timing(warmup_count=warmed_up, samples_ns=tuple(samples))
+    return Timing(warmup_count=warmed_up, samples_ns=tuple(samples), elapsed_ns=elapsed_ns)
 
 
 def time_once(run: Callable[[], object], clock: Clock = time.perf_counter_ns) -> int:
@@ -107,6 +119,14 @@ def time_many(
         if now - start > SLOW_RUN_NS:
             news(_slow_news(samples, count))
     return samples
+
+
+def time_at_once(
+    run: Callable[[], object], count: int, concurrency: int, clock: Clock = time.perf_counter_ns
+) -> Timing:
+    """Time count runs, rounded up to a multiple of concurrency, that many threads of them running at the same time."""
+    samples, elapsed_ns = _sample_at_once(run, clock, count, 0.0, concurrency)
+    return Timing(warmup_count=0, samples_ns=tuple(samples), elapsed_ns=elapsed_ns)
 
 
 def _slow_news(samples: Sequence[int], at_least: int) -> str:
@@ -171,25 +191,30 @@ def is_precise(samples: Sequence[int], precision: float) -> bool:
 
 def _sample_at_once(
     run: Callable[[], object], clock: Clock, run_count: int | None, duration_s: float, concurrency: int
-) -> Timing:
-    """Samples of `run` called by several threads at the same time; what a run raises is raised here."""
-    begin = clock()
-    end = begin + int(duration_s * 1e9)
+) -> tuple[list[int], int]:
+    """Samples of `run` called by several threads at the same time, and the time they took together.
+
+    The samples are in the order the runs began: a drift over time is one of the machine, not of a thread. What a run
+    raises is raised here.
+    """
+    end = clock() + int(duration_s * 1e9)
     share = None if run_count is None else -(-run_count // concurrency)
 
-    def work() -> list[int]:
-        samples: list[int] = []
-        while len(samples) < (share or MINIMUM_RUN_COUNT) or (
+    def work() -> list[_Sample]:
+        samples: list[_Sample] = []
+        while len(samples) < (share or 1) or (
             share is None and clock() < end and len(samples) < MAXIMUM_RUN_COUNT // concurrency
         ):
-            samples.append(time_once(run, clock))
+            begin = clock()
+            run()
+            samples.append(_Sample(begin, clock()))
         return samples
 
     with ThreadPoolExecutor(concurrency) as pool:
         parts = [each.result() for each in [pool.submit(work) for _ in range(concurrency)]]
-    return Timing(
-        warmup_count=0, samples_ns=tuple(sample for part in parts for sample in part), elapsed_ns=clock() - begin
-    )
+    found = sorted(chain.from_iterable(parts), key=lambda each: each.begin_ns)
+    elapsed_ns = max(each.end_ns for each in found) - found[0].begin_ns
+    return [each.end_ns - each.begin_ns for each in found], elapsed_ns
 
 
 # ---------------------------------------------------------------- doubts

@@ -164,9 +164,9 @@ def test_variants_are_compared_and_judged() -> None:
         (["--threads", "1,two"], b"--threads 1,two"),
         (["--threads", "0"], b"1 or more"),
         (["--graph-optimization", "all,most"], b"most: no such level"),
-        (["--threads", "1,2", "--verify"], b"--verify goes with one model"),
+        (["--threads", "1,2", "--profile"], b"--profile goes with one model"),
         (["--threads", "1,2", "--baseline", "old.json"], b"--baseline goes with one"),
-        (["-", "--threads", "1"], b"standard input goes with one"),
+        (["-", "-"], b"standard input, given twice, goes with one"),
         (["--threads", "1,2", "--provider", "cpu", "--require", "cuda"], b"no variant asks for it"),
     ],
 )
@@ -187,6 +187,33 @@ def test_a_model_that_can_not_be_run_costs_one_row(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert [len(each["assertions"]) for each in data["variants"]] == [1, 0, 0, 1], "what failed fulfils no condition"
     assert data["variants"][3]["label"] == "linear_regression.onnx (2)"
+
+
+def test_each_variant_is_run_exactly_as_often_as_asked_and_verified() -> None:
+    digits = os.fspath(SAMPLES / "digits_mlp.onnx")
+    asked = ("--runs", "10", "--verify", "--threads", "1,2", "--json")
+    data = strict_json(onnxctl("run", digits, *asked).stdout)["data"]
+    assert [len(each["samples_ns"]) for each in data["variants"]] == [10, 10]
+    assert [[check["status"] for check in each["verification"]] for each in data["variants"]] == [["equal"]] * 2
+    at_once = strict_json(onnxctl("run", digits, *asked, "--concurrency", "2").stdout)["data"]
+    assert [len(each["samples_ns"]) for each in at_once["variants"]] == [10, 10] and at_once["concurrency"] == 2
+    assert "too-few-samples" in {each["code"] for each in data["findings"]}
+
+
+def test_a_variant_that_is_not_verified_is_told_by_the_exit_code(tmp_path: Path) -> None:
+    model = os.fspath(shutil.copy(LINEAR, tmp_path / "model.onnx"))
+    folder = tmp_path / "test_data_set_0"
+    assert onnxctl("run", model, "--save-outputs", os.fspath(folder), *QUICK).returncode == 0
+    (folder / "output_0.pb").write_bytes(numpy_helper.from_array(np.ones((1, 1), np.float32) * 99).SerializeToString())
+    done = onnxctl("run", LINEAR, model, "--verify", "--runs", "4")
+    assert done.returncode == 1 and b"different" in done.stdout.split(b"Verification")[1], done.stderr
+
+
+def test_standard_input_is_compared_too() -> None:
+    with open(LINEAR, "rb") as file:
+        done = onnxctl("run", "-", LINEAR, "--runs", "4", "--json", stdin=file.read())
+    assert done.returncode == 0, done.stderr
+    assert [each["path"] for each in strict_json(done.stdout)["data"]["variants"]] == ["-", LINEAR]
 
 
 def test_variants_asked_for_a_symbol_they_lack_are_named() -> None:

@@ -15,8 +15,9 @@ def test_each_variant_has_a_row_with_its_verdict() -> None:
     slower = dataclasses.replace(first, label="two", ratio=Ratio(ratio=1.25, low=1.2, high=1.3, verdict="slower"))
     error = ErrorReport(error="ChildCrashed", message="m", hint="", exit_code=4)
     broken = VariantReport(
-        label="three", path="p", provider="cpu", dims=(), intra_op_threads=None, graph_optimization="all", error=error
-    )
+        label="three", path="p", provider="cpu", dims=(), intra_op_threads=None, graph_optimization="all", error=error,
+        exit_code=4,
+    )  # fmt: skip
     shown = render(dataclasses.replace(report, variants=(first, slower, broken)), Screen()).splitlines()
     shown = shown[: shown.index("Figures")]
     rows = {line.split()[0]: line for line in shown if line.split()[:1] in (["one"], ["two"], ["three"])}

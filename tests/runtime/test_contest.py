@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from onnxctl.child import Child
 from onnxctl.errors import ChildCrashed, UsageError
 from onnxctl.reports import RunConfig, RunManyReport
 from onnxctl.runtime.contest import run_contest
@@ -82,6 +83,58 @@ def test_other_outputs_are_told(tmp_path: Path) -> None:
     report = contest(config, Axes(paths=[MLP, str(tmp_path / "changed.onnx")]))
     assert report.variants[1].outputs is not None and report.variants[1].outputs.status == "different"
     assert "outputs-differ" in {each.code for each in report.findings}
+
+
+TWO = "g (float[4] x) => (float[4] y, float[4] z) { y = Relu(x) z = Abs(x) }"
+ONE = "g (float[4] x) => (float[4] z) { z = Abs(x) }"
+
+
+def test_outputs_that_are_missing_or_more_are_told(tmp_path: Path) -> None:
+    two, one = write_model(tmp_path, TWO, "two.onnx"), write_model(tmp_path, ONE, "one.onnx")
+    for first, second, said in ((two, one, "no output 'y'"), (one, two, "another output 'y'")):
+        report = contest(RunConfig(path=first, run_count=4), Axes(paths=[first, second]))
+        outputs = report.variants[1].outputs
+        assert outputs is not None and outputs.status == "different" and said in outputs.reason
+        assert [each.equal for each in outputs.outputs] == [True], "the one they share is compared by its name"
+
+
+def test_what_does_not_fit_into_memory_together_takes_turns_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxctl.runtime.contest.usual_memory_bytes", lambda: 500_000_000)
+    monkeypatch.setattr("onnxctl.runtime.contest._memory_needed", lambda contestant: 200_000_000)
+    open_children = _Counting(monkeypatch)
+    report = contest(RunConfig(path=MLP, **QUICK), Axes(intra_op_threads=[1, 2, 3]))  # type: ignore[arg-type]
+    assert open_children.most == 2
+    assert all(each.ratio is not None for each in report.variants[1:])
+    (apart,) = [each for each in report.findings if each.code == "variants-apart"]
+    assert "2 groups took turns" in apart.message
+
+
+class _Counting:
+    """Counts how many children of a contest live at the same time, at most."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = self.most = 0
+        counting = self
+
+        class Counted(Child):
+            def start(self) -> None:
+                if self._process is None:
+                    counting.now += 1
+                    counting.most = max(counting.most, counting.now)
+                super().start()
+
+            def close(self) -> None:
+                counting.now -= self._process is not None
+                super().close()
+
+        monkeypatch.setattr("onnxctl.runtime.contest.Child", Counted)
+
+
+def test_models_slower_than_the_duration_are_run_a_few_times_only() -> None:
+    config = RunConfig(path=MLP, duration_s=1e-6, precision=0.01, timeout_s=60.0)
+    report = contest(config, Axes(intra_op_threads=[1, 2]))
+    assert report.round_count == 2
+    assert "imprecise" in {each.code for each in report.findings}
 
 
 def test_what_is_asked_wrongly_ends_it_all() -> None:

@@ -18,6 +18,7 @@ from onnxctl.reports import DataSetCheck, RunConfig
 from onnxctl.runtime.expectations import check_outputs
 from onnxctl.runtime.opening import open_for_run
 from tests.conftest import sample_paths, shared_paths
+from tests.runtime.models import not_of_an_older_onnxruntime
 
 FOLDERS = ("simple", "pytorch-converted", "pytorch-operator")
 OWN_WAY = {
@@ -128,12 +129,14 @@ def assert_onnx_test_passes(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", names_of_onnx_tests()[::EVERY])
+@not_of_an_older_onnxruntime
 def test_onnx_tests_give_what_they_expect(tmp_path: Path, name: str) -> None:
     assert_onnx_test_passes(tmp_path / "case", name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", names_of_onnx_tests())
+@not_of_an_older_onnxruntime
 def test_every_onnx_test_gives_what_it_expects(tmp_path: Path, name: str) -> None:
     assert_onnx_test_passes(tmp_path / "case", name)
 

@@ -3,10 +3,12 @@ from __future__ import annotations
 import gc
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from onnxctl.runtime.statistics import trend
 from onnxctl.runtime.timing import (
     LEAST_SECONDS,
     MAXIMUM_RUN_COUNT,
@@ -63,8 +65,14 @@ def test_run_count_decides_alone_where_given() -> None:
 def test_slow_models_get_the_minimum_of_runs_and_one_to_warm_up() -> None:
     work = FakeWork(5_000 * MILLISECOND)
     timing = time_runs(work.run, clock=work.clock, warmup_count=5, duration_s=1.0)
-    assert len(timing.samples_ns) == MINIMUM_RUN_COUNT
+    assert len(timing.samples_ns) == MINIMUM_RUN_COUNT == 2
     assert timing.warmup_count == 1
+
+
+def test_a_first_run_longer_than_the_duration_was_warm_up_enough() -> None:
+    work = FakeWork(47_000 * MILLISECOND)
+    timing = time_runs(work.run, clock=work.clock, duration_s=3.0, first_run_ns=47_000 * MILLISECOND)
+    assert (timing.warmup_count, work.run_count) == (0, 2)
 
 
 def test_fast_models_stop_at_the_maximum() -> None:
@@ -115,9 +123,9 @@ def test_news_tell_what_is_being_done() -> None:
 def test_slow_runs_are_told_one_by_one() -> None:
     work, news = FakeWork(12_000 * MILLISECOND), list[str]()
     time_runs(work.run, clock=work.clock, warmup_count=0, duration_s=1.0, news=news.append)
-    assert news[0] == "timing for 1 s at most, but 5 runs" and news[1:3] == [
-        "timed 1 of 5 runs, 12.0 s each",
-        "timed 2 of 5 runs, 12.0 s each",
+    assert news[0] == "timing for 1 s at most, but 2 runs" and news[1:3] == [
+        "timed 1 of 2 runs, 12.0 s each",
+        "timed 2 of 2 runs, 12.0 s each",
     ]
 
 
@@ -177,6 +185,30 @@ def test_threads_run_at_the_same_time_and_share_the_runs() -> None:
     timing = time_runs(meeting.wait, warmup_count=0, run_count=12, concurrency=4)
     assert len(timing.samples_ns) == 12  # each waited for three others: alone none would have ended
     assert timing.elapsed_ns > 0
+
+
+def test_samples_of_threads_are_in_the_order_they_began() -> None:
+    """A machine that becomes slower is seen as that, and threads that differ are not."""
+    guard, turns = threading.Lock(), [0]
+
+    def slower_and_slower() -> None:
+        with guard:
+            turns[0] += 1
+            time.sleep(0.0005 * turns[0])
+
+    timing = time_runs(slower_and_slower, warmup_count=0, run_count=60, concurrency=3)
+    assert trend(timing.samples_ns) > 0
+    threads = threading.local()
+    fast = iter([True, False])
+
+    def as_the_thread_is() -> None:
+        if not hasattr(threads, "seconds"):
+            threads.seconds = 0.002 if next(fast) else 0.006
+        time.sleep(threads.seconds)
+
+    timing = time_runs(as_the_thread_is, warmup_count=0, run_count=60, concurrency=2)
+    half = sorted(timing.samples_ns[:15])
+    assert half[-1] > 2 * half[0], "both threads are among the first"
 
 
 def test_what_a_thread_raises_is_raised() -> None:
