@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onnxctl.render.document import Block, Cell, Column, Facts, Heading, Paragraph, Table
-from onnxctl.render.units import count_of, format_bytes, format_count, format_number
+from onnxctl.render.units import count_of, format_bytes, format_count, format_number, operator_name
 
 if TYPE_CHECKING:
-    from onnxctl.reports import HalfReport, PrecisionReport
+    from collections.abc import Sequence
+
+    from onnxctl.reports import FloatOperator, HalfReport, PrecisionReport, WeightPrecision
+
+_MOST_OPERATORS = 8
+"""Rows of operators that are not quantized."""
 
 _SCHEMES = {"none": "", "QDQ": "QDQ", "QOperator": "QOperator", "weights": "weights only"}
 
@@ -23,11 +28,10 @@ def precision_blocks(report: PrecisionReport) -> list[Block]:
             Column(title="size", align="right"),
             Column(title="share", align="right"),
         )
-        rows = tuple(
-            (each.dtype, format_count(each.element_count), format_bytes(each.byte_count), _percent(each.byte_share))
-            for each in report.weights
-        )
-        blocks.append(Table(columns, rows))
+        rows = [_stored_row(_stored_as(each), [each]) for each in report.weights if each.role == "weight"]
+        if scales := [each for each in report.weights if each.role == "scale"]:
+            rows.append(_stored_row("scales, zero points", scales))
+        blocks.append(Table(columns, tuple(rows)))
     if report.macs:
         columns = (
             Column(title="MACs in"),
@@ -35,14 +39,52 @@ def precision_blocks(report: PrecisionReport) -> list[Block]:
             Column(title="share", align="right"),
             Column(title="quantized"),
         )
-        rows = tuple(
+        arithmetic = tuple(
             (each.type, format_count(each.node_count), _percent(each.share), _SCHEMES[each.scheme])
             for each in report.macs
         )
-        blocks.append(Table(columns, rows))
+        blocks.append(Table(columns, arithmetic))
+    if report.float_operators:
+        blocks += _in_float(report.float_operators)
     blocks += _mixed(report)
     if report.half is not None:
         blocks += _half(report.half)
+    return blocks
+
+
+def _stored_as(row: WeightPrecision) -> str:
+    return f"{row.packed_bits}-bit in {row.dtype}" if row.packed_bits else row.dtype
+
+
+def _stored_row(what: str, rows: Sequence[WeightPrecision]) -> tuple[Cell, ...]:
+    elements, size = sum(each.element_count for each in rows), sum(each.byte_count for each in rows)
+    return what, format_count(elements), format_bytes(size), _percent(sum(each.byte_share for each in rows))
+
+
+def _in_float(operators: Sequence[FloatOperator]) -> list[Block]:
+    shown = operators[:_MOST_OPERATORS]
+    columns = (
+        Column(title="operator", code=True),
+        Column(title="in"),
+        Column(title="nodes", align="right"),
+        Column(title="MACs", align="right"),
+        Column(title="first", overflow="cut", code=True),
+    )
+    rows = tuple(
+        (
+            operator_name(each.domain, each.op_type),
+            each.dtype,
+            format_count(each.node_count),
+            _percent(each.mac_share) if each.mac_share else "",
+            each.where,
+        )
+        for each in shown
+    )
+    note = count_of(sum(each.node_count for each in operators), "node")
+    blocks: list[Block] = [Heading("Not quantized", note), Table(columns, rows)]
+    if others := operators[len(shown) :]:
+        names = ", ".join(f"{operator_name(each.domain, each.op_type)} {each.node_count:,}" for each in others)
+        blocks.append(Paragraph(f"and {names}", continues=True))
     return blocks
 
 
@@ -73,14 +115,19 @@ def _mixed(report: PrecisionReport) -> list[Block]:
         ends = (Column(title="types"), Column(title="back at", overflow="cut", code=True))
         blocks.append(Table(ends, chains, titled=False))
     if report.half_type:
-        note = _shown(len(report.islands), report.island_count) if report.islands else "none"
+        shown = sum(each.alike_count for each in report.islands)
+        note = _shown(shown, report.island_count) if report.islands else "none"
         blocks.append(Heading(f"float32 islands in {report.half_type}", note))
         columns = (
-            Column(title="nodes", align="right"),
+            Column(title="islands", align="right"),
+            Column(title="nodes of each", align="right"),
             Column(title="operators", overflow="wrap"),
             Column(title="first", overflow="cut", code=True),
         )
-        rows = tuple((str(each.node_count), ", ".join(each.operators), each.where) for each in report.islands)
+        rows = tuple(
+            (format_count(each.alike_count), format_count(each.node_count), ", ".join(each.operators), each.where)
+            for each in report.islands
+        )
         blocks += [Table(columns, rows)] if rows else []
     return blocks
 

@@ -59,7 +59,8 @@ _NAMES: Mapping[str, str] = {
         OutputsComparison DiffReport""",
     "bisect": "BisectSide ProbeConfig Probe ProbedValue PartProbe BisectedNode BisectReport",
     "explanation": "Explanation ExplainReport",
-    "precision": "WeightPrecision MacPrecision CastChain Island HalfTensor HalfReport PrecisionReport",
+    "precision": """WeightRole WeightPrecision MacPrecision CastChain Island FloatOperator HalfTensor HalfReport
+        PrecisionReport""",
     "compatibility": """TypeRule Kernel InstalledKernels RequiredVersions KernelGap ProviderCoverage ContribOperator
         CompatibilityReport""",
     "kinds": "Report KINDS",

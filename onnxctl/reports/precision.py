@@ -5,12 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+WeightRole = Literal["weight", "scale"]
+"""What a stored tensor is: a weight (or any constant), or a scale or zero point of quantized numbers."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightPrecision:
-    """The weights of one element type; shares of all weights, strings left out."""
+    """The weights of one element type, or the scales and zero points; shares of all that is stored, strings left out.
+
+    packed_bits are those of one weight where several share an element of this type, else 0; element_count counts each.
+    """
 
     dtype: str
+    role: WeightRole
+    packed_bits: int
     element_count: int
     byte_count: int
     element_share: float
@@ -19,7 +27,7 @@ class WeightPrecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MacPrecision:
-    """The multiply-accumulates done in one type: "float32", "int8", or "float32, int4 weights".
+    """The multiply-accumulates done in one type: "float32", "int8", "uint8 x int4", or "float32, int4 weights".
 
     scheme says how they come to be quantized, "none" where they are not: "QDQ" between DequantizeLinear and
     QuantizeLinear, "QOperator" in an operator of its own, "weights" where weights alone are.
@@ -41,10 +49,26 @@ class CastChain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Island:
-    """Neighbouring nodes that compute in float32 within a model of half precision; where names the first."""
+    """Neighbouring nodes that compute in float32 within a model of half precision; where names the first.
+
+    alike_count islands have so many nodes, of these operators.
+    """
 
     node_count: int
     operators: tuple[str, ...]
+    where: str
+    alike_count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatOperator:
+    """Nodes of one operator that compute in floating point within a quantized model; mac_share is of all MACs."""
+
+    domain: str
+    op_type: str
+    dtype: str
+    node_count: int
+    mac_share: float
     where: str
 
 
@@ -82,8 +106,10 @@ class HalfReport:
 class PrecisionReport:
     """In which types the model stores and computes.
 
-    assumed are the sizes taken for symbols that have none, for the shares of MACs. quantized shares are of all weights,
-    by parameters and by bytes. half_type is "float16" or "bfloat16" where the model computes in it mostly, else "".
+    bits_per_weight are all stored bits by the number of weights: scales and zero points add to these. assumed are the
+    sizes taken for symbols that have none, for the shares of MACs. quantized shares are of all weights, by number, and
+    of all bytes. half_type is "float16" or "bfloat16" where the model computes in it mostly, else "". islands that are
+    alike are one, island_count counts each. float_operators are those of a quantized model.
     """
 
     bits_per_weight: float | None
@@ -100,3 +126,4 @@ class PrecisionReport:
     islands: tuple[Island, ...]
     island_count: int
     half: HalfReport | None
+    float_operators: tuple[FloatOperator, ...] = ()

@@ -91,6 +91,17 @@ QUANTIZED = {
         """g (uint8[1,4] x) => (int32[1,2] y) <uint8[4,2] w = {1,2,3,4,5,6,7,8}> { y = MatMulInteger(x, w) }""",
         ("uint8", "QOperator"),
     ),
+    "two types": (
+        """g (uint16[1,4] x) => (float[1,2] y) <float s = {0.1}, uint16 z = {0}, int8 v = {0},
+        int8[4,2] w = {1,2,3,4,5,6,7,8}> {
+        a = DequantizeLinear(x, s, z) b = DequantizeLinear(w, s, v) y = MatMul(a, b) }""",
+        ("uint16 x int8", "QDQ"),
+    ),
+    "16 bits": (
+        """g (float[1,4] x) => (float[1,2] y) <float s = {0.1}, int16 z = {0}, int16[4,2] w = {1,2,3,4,5,6,7,8}> {
+        q = QuantizeLinear(x, s, z) a = DequantizeLinear(q, s, z) b = DequantizeLinear(w, s, z) y = MatMul(a, b) }""",
+        ("int16", "QDQ"),
+    ),
     "4 bits": (
         """g (float[1,32] x) => (float[1,1] y) <uint8[1,1,16] w = {0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0}, float[1] s = {1}> {
         y = com.microsoft.MatMulNBits<K: int = 32, N: int = 1, bits: int = 4, block_size: int = 32>(x, w, s) }""",
@@ -111,7 +122,65 @@ def test_a_quantized_sample_is_quantized() -> None:
     report = precision_of(open_model(str(SAMPLES / "int8_qdq.onnx")))
     assert macs(report) == {("int8", "QDQ"): 1.0}
     assert report.quantized_element_share > 0.95
-    assert report.bits_per_weight is not None and 8 < report.bits_per_weight < 9
+    scales = {
+        name
+        for node in onnx.load(SAMPLES / "int8_qdq.onnx").graph.node
+        for name in node.input[1:3]
+        if "uantize" in node.op_type
+    }
+    arrays = {each.name: numpy_helper.to_array(each) for each in onnx.load(SAMPLES / "int8_qdq.onnx").graph.initializer}
+    weights = sum(array.size for name, array in arrays.items() if name not in scales)
+    assert report.bits_per_weight == pytest.approx(8 * sum(each.nbytes for each in arrays.values()) / weights)
+    assert report.float_operators == (), "a Relu between a convolution and its quantizer is not in float32"
+
+
+def test_scales_and_zero_points_are_told_apart_from_weights() -> None:
+    report = precision_of(open_model(str(SAMPLES / "int8_qdq.onnx")))
+    stored = {(each.role, each.dtype): each.element_count for each in report.weights}
+    model = onnx.load(SAMPLES / "int8_qdq.onnx")
+    named = [name for node in model.graph.node if "uantize" in node.op_type for name in node.input[1:]]
+    for dtype, number in {"float32": TensorProto.FLOAT, "int8": TensorProto.INT8}.items():
+        scales = [each for each in model.graph.initializer if each.name in named and each.data_type == number]
+        assert stored["scale", dtype] == sum(numpy_helper.to_array(each).size for each in scales)
+    assert report.quantized_element_share == 1.0, "biases are quantized too, in 32 bits"
+
+
+def test_tables_and_experts_are_unpacked(tmp_path: Path) -> None:
+    text = """g (int64[3] i) => (float[3, 32] y) <uint8[10, 16] t = {%s}, float[10, 2] s = {%s}> {
+        y = com.microsoft.GatherBlockQuantized<bits: int = 4, block_size: int = 16>(t, i, s) }"""
+    report = of_text(tmp_path, text % (", ".join(["17"] * 160), ", ".join(["1"] * 20)))
+    table, scales = report.weights
+    assert (table.packed_bits, table.element_count, table.byte_count) == (4, 320, 160)
+    assert (scales.role, scales.element_count) == ("scale", 20)
+    text = """g (float[1, 4] x, float[1, 2] r) => (float[1, 4] y)
+        <uint8[2, 8, 2] a = {%s}, float[2, 8] b = {%s}, uint8[2, 4, 8] c = {%s}, float[2, 4] d = {%s}> {
+        y = com.microsoft.QMoE<expert_weight_bits: int = 4, fc2_expert_weight_bits: int = 8>(x, r, a, b, , c, d) }"""
+    report = of_text(tmp_path, text % tuple(", ".join(["1"] * count) for count in (32, 16, 64, 8)))
+    assert {(each.role, each.packed_bits): each.element_count for each in report.weights} == {
+        ("weight", 4): 64,
+        ("weight", 8): 64,
+        ("scale", 0): 24,
+    }
+    assert report.quantized_element_share == 1.0
+
+
+def test_a_row_that_does_not_fill_its_last_block_has_no_more_weights(tmp_path: Path) -> None:
+    text = """g (float[1, 40] x) => (float[1, 1] y) <uint8[1, 2, 16] w = {%s}, float[2] s = {1, 1}> {
+        y = com.microsoft.MatMulNBits<K: int = 40, N: int = 1, bits: int = 4, block_size: int = 32>(x, w, s) }"""
+    assert of_text(tmp_path, text % ", ".join(["1"] * 32)).weights[0].element_count == 40
+
+
+def test_what_a_quantized_model_computes_in_float_is_named(tmp_path: Path) -> None:
+    text = """g (uint8[1,4] x, float[4,4] v) => (float[1,4] y)
+        <float s = {0.1}, uint8 z = {0}, uint8[4,4] w = {1,2,3,4,5,6,7,8,1,2,3,4,5,6,7,8}> {
+        i = MatMulInteger(x, w) c = Cast<to: int = 1>(i) f = Mul(c, s)
+        [soft] a = Softmax(f) [late] y = MatMul(a, v) }"""
+    found = of_text(tmp_path, text).float_operators
+    assert [(each.op_type, each.dtype, each.mac_share, each.where) for each in found] == [
+        ("MatMul", "float32", 0.5, "late"),
+        ("Softmax", "float32", 0.0, "soft"),
+    ], "the Mul that turns the integers back into numbers is part of the quantized product"
+    assert of_text(tmp_path, "g (float[1] x) => (float[1] y) { y = Relu(x) }").float_operators == ()
 
 
 # ---------------------------------------------------------------- types that mix
@@ -138,6 +207,17 @@ def test_float32_in_a_model_of_half_precision_is_an_island(tmp_path: Path) -> No
         (2, {"Exp", "Log"}, "exp"),
         (1, {"Cos"}, "alone"),
     ]
+
+
+def test_islands_that_are_alike_are_one(tmp_path: Path) -> None:
+    pieces = " ".join(
+        f"b{i} = Cast<to: int = 1>(a{i}) c{i} = Exp(b{i}) d{i} = Cast<to: int = 10>(c{i}) e{i} = Neg(d{i}) "
+        f"a{i + 1} = Abs(e{i})"
+        for i in range(3)
+    )
+    report = of_text(tmp_path, f"g (float16[4] a0) => (float16[4] a3) {{ {pieces} }}")
+    assert report.island_count == 3
+    assert [(each.alike_count, each.operators) for each in report.islands] == [(3, ("Exp",))]
 
 
 def test_a_float32_model_has_no_islands() -> None:
@@ -201,5 +281,5 @@ def test_weights_packed_into_bytes_are_counted_one_by_one(tmp_path: Path) -> Non
     text = """g (float[1, 64] x) => (float[1, 2] y) <uint8[2, 2, 16] w = {%s}, float[4] s = {1, 1, 1, 1}> {
         y = com.microsoft.MatMulNBits<K: int = 64, N: int = 2, bits: int = 4, block_size: int = 32>(x, w, s) }"""
     report = of_text(tmp_path, text % ", ".join(["17"] * 64))
-    assert report.bits_per_weight == pytest.approx(8 * (64 + 16) / (128 + 4))
-    assert report.quantized_element_share == pytest.approx(128 / 132)
+    assert report.bits_per_weight == pytest.approx(8 * (64 + 16) / 128)
+    assert report.quantized_element_share == 1.0

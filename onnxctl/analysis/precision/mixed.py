@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from onnx import NodeProto, TensorProto
 
@@ -88,6 +89,15 @@ def find_islands(walked: Walked) -> Iterator[Island]:
                         operators=tuple(name for name, _ in counts.most_common(6)),
                         where=as_text(scope.node_label(computing[0])),
                     )
+
+
+def group_islands(islands: Iterable[Island]) -> list[Island]:
+    """One for all that have the same operators, the most nodes in all first; where is that of the first."""
+    alike: dict[tuple[int, tuple[str, ...]], list[Island]] = {}
+    for each in islands:
+        alike.setdefault((each.node_count, tuple(sorted(each.operators))), []).append(each)
+    groups = [dataclasses.replace(each[0], alike_count=len(each)) for each in alike.values()]
+    return sorted(groups, key=lambda each: -each.node_count * each.alike_count)
 
 
 def _group(scope: Graph, start: NodeProto, inside: dict[int, NodeProto], seen: set[int]) -> list[NodeProto]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from onnx import NodeProto, TensorProto
+from onnx import NodeProto
 
-from onnxctl.model.graph import Graph, ModelGraphs
-from onnxctl.model.nodes import attribute, is_standard
+from onnxctl.analysis.precision.quantized_weights import factors, is_packed, is_quantized_operator, packed_bits
+from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import is_standard
 from onnxctl.model.propagation import ScopeFacts
-from onnxctl.model.tensors import DTYPES, dtype_name
+from onnxctl.model.tensors import dtype_name
 
 Scheme = Literal["none", "QDQ", "QOperator", "weights"]
 
@@ -22,26 +23,24 @@ class Arithmetic(NamedTuple):
     scheme: Scheme
 
 
+_NARROW = ("int8", "uint8", "int4", "uint4", "int16", "uint16", "int2", "uint2", "float8", "float4")
+
 _VIEWS = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
 """Between a DequantizeLinear and the node that multiplies, as exporters leave them there."""
-
-_BITS_DEFAULT = 4
-_NOT_QUANTIZED = frozenset({TensorProto.BOOL, TensorProto.STRING, TensorProto.UNDEFINED})
 
 
 def arithmetic_of(scope: Graph, node: NodeProto, facts: ScopeFacts | None) -> Arithmetic:
     """The type of the node's multiply-accumulates."""
     own = [_dtype(facts, name) for name in node.input if name]
     widest = next((name for name in own if name.startswith(("float", "bfloat", "complex"))), own[0] if own else "")
-    if _has_packed_weights(node):
-        bits = int(attribute(node, "bits", _BITS_DEFAULT) or _BITS_DEFAULT)
-        return Arithmetic(f"{widest}, {bits}-bit weights", "weights")
-    if _is_quantized_operator(node):
-        narrow = (name for name in own if name.startswith(("int8", "uint8", "int4", "uint4", "float8")))
-        return Arithmetic(next(narrow, widest), "QOperator")
+    if is_packed(node):
+        return Arithmetic(f"{widest}, {packed_bits(node)}-bit weights", "weights")
+    if is_quantized_operator(node):
+        multiplied = [_dtype(facts, node.input[at]) for at in factors(node) if at < len(node.input) and node.input[at]]
+        return Arithmetic(_pair(each for each in multiplied if each.startswith(_NARROW)) or widest, "QOperator")
     sources = [_dequantizer(scope, name) for name in node.input[:2]]
     if sources and all(sources):
-        return Arithmetic(_source_type(sources[0], facts), "QDQ")
+        return Arithmetic(_pair(_source_type(each, facts) for each in sources), "QDQ")
     weights = [each for each in sources if each is not None and _is_constant(scope, each)]
     if weights:
         return Arithmetic(f"{widest}, {_source_type(weights[0], facts)} weights", "weights")
@@ -53,14 +52,9 @@ def _dtype(facts: ScopeFacts | None, name: str) -> str:
     return dtype_name(number) if number else "unknown"
 
 
-def _has_packed_weights(node: NodeProto) -> bool:
-    """Operators of onnxruntime that unpack weights of a few bits while they multiply."""
-    return node.domain == "com.microsoft" and node.op_type in ("MatMulNBits", "MatMulBnb4", "QMoE", "MatMulFpQ4")
-
-
-def _is_quantized_operator(node: NodeProto) -> bool:
-    name = node.op_type
-    return name.startswith(("QLinear", "QGemm", "QAttention", "DynamicQuantize")) or "Integer" in name
+def _pair(types: Iterable[str]) -> str:
+    """What is multiplied with what: "int8", or "int8 x int4"."""
+    return " x ".join(dict.fromkeys(types))
 
 
 def _dequantizer(scope: Graph, name: str) -> NodeProto | None:
@@ -84,41 +78,3 @@ def _is_constant(scope: Graph, dequantizer: NodeProto) -> bool:
 
 def _source_type(dequantizer: NodeProto | None, facts: ScopeFacts | None) -> str:
     return _dtype(facts, dequantizer.input[0]) if dequantizer is not None else "unknown"
-
-
-# ---------------------------------------------------------------- weights
-
-
-def quantized_weights(graphs: ModelGraphs) -> frozenset[tuple[str, str]]:
-    """The stored tensors, by scope and name, of at most 8 bits that a quantized operator or a dequantizer reads."""
-    return frozenset(_quantized(graphs))
-
-
-def _quantized(graphs: ModelGraphs) -> Iterator[tuple[str, str]]:
-    for scope in graphs.scopes():
-        for node in scope.nodes:
-            reads_quantized = "uantize" in node.op_type or _is_quantized_operator(node) or _has_packed_weights(node)
-            for name in node.input if reads_quantized else ():
-                owner = scope.scope_of(name)
-                tensor = scope.constant(name)
-                if owner is None or tensor is None:
-                    continue
-                dtype = DTYPES.get(tensor.proto.data_type)
-                if dtype is not None and 0 < dtype.bits <= 8 and dtype.number not in _NOT_QUANTIZED:
-                    yield owner.path, name
-
-
-def unpacked_counts(graphs: ModelGraphs) -> dict[tuple[str, str], int]:
-    """How many weights the tensors hold that pack several into a byte, by scope and name: K times N of a MatMul.
-
-    Source: MatMulNBits and MatMulBnb4 in https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md.
-    """
-    found: dict[tuple[str, str], int] = {}
-    for scope in graphs.scopes():
-        for node in scope.nodes:
-            if node.domain == "com.microsoft" and node.op_type in ("MatMulNBits", "MatMulBnb4") and len(node.input) > 1:
-                depth, width = attribute(node, "K", 0), attribute(node, "N", 0)
-                owner = scope.scope_of(node.input[1])
-                if owner is not None and isinstance(depth, int) and isinstance(width, int) and depth * width > 0:
-                    found[owner.path, node.input[1]] = depth * width
-    return found
