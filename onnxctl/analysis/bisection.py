@@ -8,17 +8,20 @@ are compared where both sides have them, and taken for equal where an optimizer 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import onnx.helper
-from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 from onnxctl.analysis.difference.comparison import matched_values
 from onnxctl.analysis.difference.header import pair_values
+from onnxctl.analysis.functions import function_key
+from onnxctl.analysis.scopes import walk_scope
+from onnxctl.analysis.wiring import FunctionKey
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model
-from onnxctl.model.nodes import is_standard
+from onnxctl.model.nodes import DEFAULT_DOMAINS, is_standard
 from onnxctl.reports import ProbedValue
 
 NAMES_IN_COMMON = 0.5
@@ -52,22 +55,24 @@ def pair_inner_values(a: ModelGraphs, b: ModelGraphs) -> dict[str, str]:
     return pairs | {x: y for x, y in outputs if x is not None and y is not None}
 
 
-def find_cuts(a: ModelGraphs, pairs: Mapping[str, str]) -> list[Cut]:
+def find_cuts(a: ModelGraphs, pairs: Mapping[str, str], constants: Sequence[str] = ()) -> list[Cut]:
     """The cuts at which both sides can be compared, in order; the first is before all nodes, the last the outputs.
 
-    Where two cuts are crossed by the same values, the first stands for both.
+    Where two cuts are crossed by the same values, the first stands for both. With constants, the cuts are those of the
+    nodes that make them.
     """
     graph = a.top
-    kinds = kinds_of_values(a)
-    outputs = [name for name in graph.outputs if name in pairs]
-    last_reader: dict[str, int] = {name: len(graph.nodes) for name in graph.outputs}
-    for position, node in enumerate(graph.nodes):
+    nodes = nodes_between(a, constants, ()) if constants else graph.nodes
+    kinds = _all_contents(nodes) if constants else kinds_of_values(a)
+    outputs = [name for name in constants or graph.outputs if name in pairs]
+    last_reader: dict[str, int] = {name: len(nodes) for name in constants or graph.outputs}
+    for position, node in enumerate(nodes):
         for name in graph.reads(node):
             last_reader[name] = max(last_reader.get(name, -1), position)
     cuts = [Cut(0, ())]
     live: dict[str, None] = {}
     leaving: dict[int, list[str]] = {}
-    for position, node in enumerate(graph.nodes[:-1]):
+    for position, node in enumerate(nodes[:-1]):
         for name in node.output:
             if kinds.get(name, "constant") != "constant" and last_reader.get(name, -1) > position:
                 live[name] = None
@@ -78,7 +83,7 @@ def find_cuts(a: ModelGraphs, pairs: Mapping[str, str]) -> list[Cut]:
         alone = tuple(name for name in live if name not in pairs)
         if names != cuts[-1].names and all(kinds[name] == "size" for name in alone):
             cuts.append(Cut(position + 1, names, alone))
-    return [*cuts, Cut(len(graph.nodes), tuple(outputs))]
+    return [*cuts, Cut(len(nodes), tuple(outputs))]
 
 
 ValueKind = Literal["content", "size", "constant"]
@@ -99,7 +104,22 @@ def kinds_of_values(graphs: ModelGraphs) -> dict[str, ValueKind]:
         found.update((name, kind) for name in node.output if name)
     if any(found.get(name) == "content" for name in graph.outputs):
         return found
-    return dict.fromkeys((name for node in graph.nodes for name in node.output if name), "content")
+    return _all_contents(graph.nodes)
+
+
+def _all_contents(nodes: Iterable[NodeProto]) -> dict[str, ValueKind]:
+    return dict.fromkeys((name for node in nodes for name in node.output if name), "content")
+
+
+def computed_constants(
+    graphs: ModelGraphs, outputs: Collection[str], inputs: Collection[str], pairs: Mapping[str, str]
+) -> list[str]:
+    """The values with a counterpart that nodes make of constants alone and these others read: see `nodes_between`."""
+    kinds = kinds_of_values(graphs)
+    nodes = nodes_between(graphs, outputs, inputs)
+    readers = [node for node in nodes if any(kinds.get(name) != "constant" for name in node.output)]
+    read = dict.fromkeys(name for node in readers for name in graphs.top.reads(node))
+    return [name for name in read if kinds.get(name) == "constant" and name in pairs]
 
 
 # ---------------------------------------------------------------- parts
@@ -125,16 +145,32 @@ def part_of(graphs: ModelGraphs, outputs: Sequence[str], inputs: Sequence[Probed
     names = [each if isinstance(each, str) else each.name for each in inputs]
     nodes = nodes_between(graphs, outputs, names)
     read = {name for node in nodes for name in graphs.top.reads(node)} | set(outputs)
-    proto = ModelProto(ir_version=whole.ir_version, opset_import=whole.opset_import, functions=whole.functions)
+    proto = ModelProto(ir_version=whole.ir_version, opset_import=whole.opset_import)
     graph = proto.graph
     graph.name = whole.graph.name or "part"
     graph.node.extend(nodes)
+    proto.functions.extend(_called_functions(whole, graph))
     graph.input.extend(_input(each) for each in inputs)
     graph.input.extend(value for value in whole.graph.input if value.name in read and value.name not in names)
     graph.initializer.extend(each for each in whole.graph.initializer if each.name in read and each.name not in names)
     graph.sparse_initializer.extend(each for each in whole.graph.sparse_initializer if each.values.name in read)
     graph.output.extend(_outputs(whole.graph, outputs))
     return Model(proto, graphs.model.path, graphs.model.source, graphs.model.payloads)
+
+
+def _called_functions(whole: ModelProto, graph: GraphProto) -> list[FunctionProto]:
+    """The functions that the nodes of a graph call, directly or not."""
+    known = {function_key(each): each for each in whole.functions}
+    called: dict[FunctionKey, FunctionProto] = {}
+    waiting: list[GraphProto | FunctionProto] = [graph] if known else []
+    while waiting:
+        for scope in walk_scope("", waiting.pop()):
+            for node in scope.body.node:
+                key = ("" if node.domain in DEFAULT_DOMAINS else node.domain, node.op_type, node.overload)
+                if key in known and key not in called:
+                    called[key] = known[key]
+                    waiting.append(known[key])
+    return list(called.values())
 
 
 def _input(value: ProbedValue | str) -> ValueInfoProto:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnxctl.render.difference import output_table
+from onnxctl.render.difference import node_table, output_table, weight_table
 from onnxctl.render.document import Block, Cell, Column, Document, Facts, Heading, Paragraph, Styled, Table
 from onnxctl.render.units import count_of, format_count, format_duration, format_number, operator_name
 from onnxctl.reports import BisectedNode, BisectReport, BisectSide
@@ -27,6 +27,10 @@ def bisection_document(report: BisectReport) -> Document:
     if report.first_values:
         blocks += [Heading("The first values that differ"), output_table(report.first_values)]
     blocks += [Heading("Nodes that make them", "all that they read is equal"), _nodes(report.nodes)]
+    if report.node_changes or report.weight_changes:
+        blocks.append(Heading("How they differ"))
+        blocks += [node_table(report.node_changes[:_SHOWN])] if report.node_changes else []
+        blocks += [weight_table(report.weight_changes, full=False)] if report.weight_changes else []
     blocks.append(Paragraph(_reproduction(report), "plain" if report.reproduced else "warning"))
     if report.files_written:
         files = tuple((name,) for name in report.files_written)

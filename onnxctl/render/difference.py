@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
 
 from onnxctl.render.document import Block, Cell, Column, Document, Facts, Heading, Paragraph, Style, Styled, Table
 from onnxctl.render.units import (
@@ -27,7 +28,19 @@ from onnxctl.reports import (
 
 _SHOWN = 10
 _VERDICTS: dict[str, Style] = {"same": "good", "different": "bad", "not compared": "warning"}
-_STATUS: dict[str, Style] = {"added": "good", "removed": "bad", "changed": "warning", "not compared": "warning"}
+_STATUS: dict[str, Style] = {
+    "added": "good",
+    "removed": "bad",
+    "changed": "warning",
+    "replaced": "warning",
+    "not compared": "warning",
+}
+_NODE_STATUSES: tuple[Literal["changed", "replaced", "added", "removed"], ...] = (
+    "changed",
+    "replaced",
+    "added",
+    "removed",
+)
 _OUTCOMES: dict[str, Style] = {"equal": "good", "different": "bad", "not verified": "warning"}
 
 
@@ -44,7 +57,7 @@ def difference_document(report: DiffReport) -> Document:
     if report.nodes:
         blocks += [Heading("Nodes", _node_note(report.nodes)), *_nodes(report.nodes, report.full)]
     if report.weights:
-        blocks += [Heading("Weights", _weight_note(report.weights)), _weights(report.weights, report.full)]
+        blocks += [Heading("Weights", _weight_note(report.weights)), weight_table(report.weights, full=report.full)]
     if report.outputs is not None:
         blocks += _outputs(report.outputs)
     blocks.append(Paragraph(_outcome(report), _VERDICTS[report.verdict]))
@@ -127,34 +140,33 @@ def _value(name: str | None, kind: str | None) -> str:
 
 def _node_note(changes: Sequence[NodeChange]) -> str:
     counts = Counter(each.status for each in changes)
-    return ", ".join(f"{counts[status]:,} {status}" for status in ("changed", "added", "removed") if counts[status])
+    return ", ".join(f"{counts[status]:,} {status}" for status in _NODE_STATUSES if counts[status])
 
 
 def _nodes(changes: Sequence[NodeChange], full: bool) -> list[Block]:
     if full or len(changes) <= _SHOWN:
-        return [_node_table(changes)]
+        return [node_table(changes)]
     counts: dict[str, Counter[str]] = {}
     for each in changes:
         counts.setdefault(operator_name(each.domain, each.op_type), Counter())[each.status] += 1
     ranked = sorted(counts.items(), key=lambda item: (-item[1].total(), item[0]))
     rows: list[tuple[Cell, ...]] = [
-        (name, *(f"{found[status]:,}" if found[status] else "" for status in ("changed", "added", "removed")))
+        (name, *(f"{found[status]:,}" if found[status] else "" for status in _NODE_STATUSES))
         for name, found in ranked[:_SHOWN]
     ]
     if len(ranked) > _SHOWN:
-        rows.append((Styled(f"… {len(ranked) - _SHOWN} more operators", "dim"), "", "", ""))
+        rows.append((Styled(f"… {len(ranked) - _SHOWN} more operators", "dim"), "", "", "", ""))
     columns = (
         Column(title="operator", overflow="cut", code=True),
-        Column(title="changed", align="right"),
-        Column(title="added", align="right"),
-        Column(title="removed", align="right"),
+        *(Column(title=status, align="right") for status in _NODE_STATUSES),
     )
-    first = [each for each in changes if each.status == "changed"][:_SHOWN]
+    first = [each for each in changes if each.status in ("changed", "replaced")][:_SHOWN]
     blocks: list[Block] = [Table(columns, tuple(rows))]
-    return [*blocks, Heading("First changes", level=3), _node_table(first)] if first else blocks
+    return [*blocks, Heading("First changes", level=3), node_table(first)] if first else blocks
 
 
-def _node_table(changes: Sequence[NodeChange]) -> Table:
+def node_table(changes: Sequence[NodeChange]) -> Table:
+    """Nodes that differ, and in what."""
     columns = (
         Column(),
         Column(title="operator", style="accent", code=True),
@@ -186,7 +198,8 @@ def _weight_note(changes: Sequence[WeightChange]) -> str:
     return ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))
 
 
-def _weights(changes: Sequence[WeightChange], full: bool) -> Table:
+def weight_table(changes: Sequence[WeightChange], *, full: bool) -> Table:
+    """Weights of two models, and how far their values are apart."""
     ranked = sorted(changes, key=lambda each: (each.status != "changed", -(each.element_count or 0)))
     shown = ranked if full else ranked[:_SHOWN]
     columns = (
@@ -210,7 +223,9 @@ def _weight_row(change: WeightChange) -> tuple[Cell, ...]:
     kinds = [kind for kind in (change.before_type, change.after_type) if kind is not None]
     share = ""
     if change.changed_count is not None and change.element_count:
-        share = f"{change.changed_count / change.element_count:.0%}" if change.changed_count else "0"
+        share = f"{change.changed_count / change.element_count:.0%}"
+        if share == "0%":
+            share = f"{change.changed_count:,} of {change.element_count:,}" if change.changed_count else "0"
     return (
         Styled(change.status, _STATUS[change.status]),
         name or "",

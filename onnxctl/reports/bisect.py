@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from onnxctl.reports.diff import OutputDifference
+    from onnxctl.reports.diff import NodeChange, OutputDifference, WeightChange
     from onnxctl.reports.measurement import GraphOptimization
 
 
@@ -80,9 +80,11 @@ class BisectReport:
     """Where two models, providers or optimization levels begin to differ.
 
     first_values are the values behind the last equal cut through the graph, those that differ first; nodes make them,
-    from `inputs`, which are equal on both sides. reproduced: these nodes alone, fed the same values, differ as well.
-    node_count counts the nodes of the first model, cut_count the places where both could be compared, probe_count how
-    often both sides were run. failure tells why the second side gave no values, where that is the difference.
+    from `inputs`, which are equal on both sides. node_changes and weight_changes tell how these nodes of two models
+    differ as such, also inside the bodies of control flow and functions. reproduced: these nodes alone, fed the same
+    values, differ as well. node_count counts the nodes of the first model, cut_count the places where both could be
+    compared, probe_count how often both sides were run. failure tells why the second side gave no values, where that is
+    the difference.
     """
 
     kind: ClassVar[Literal["bisect"]] = "bisect"
@@ -92,6 +94,8 @@ class BisectReport:
     verdict: Literal["same", "different"]
     first_values: tuple[OutputDifference, ...]
     nodes: tuple[BisectedNode, ...]
+    node_changes: tuple[NodeChange, ...]
+    weight_changes: tuple[WeightChange, ...]
     inputs: tuple[ProbedValue, ...]
     failure: str
     reproduced: bool | None

@@ -32,9 +32,12 @@ class InterfaceChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeChange:
-    """A node that is new, gone, or has other attributes or inputs, each told in `details`."""
+    """A node that is new, gone, replaced by one of another operator, or has other attributes or inputs.
 
-    status: Literal["added", "removed", "changed"]
+    `details` tell each change, what a node was put or taken out between, and what operator has replaced it.
+    """
+
+    status: Literal["added", "removed", "changed", "replaced"]
     op_type: str
     domain: str
     before: str | None

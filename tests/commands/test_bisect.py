@@ -171,7 +171,47 @@ def test_faults_in_a_subgraph_are_found_at_the_node_that_holds_it(tmp_path: Path
     ]
     report = onnxctl.bisect(*paths)
     assert {each.name for each in report.nodes} == {"choice"}
+    assert [(each.before, each.details) for each in report.node_changes] == [
+        ("choice/then_branch/Exp(p)", ("now Sin",))
+    ]
     assert report.reproduced
+
+
+def test_faults_in_a_function_are_told_and_other_functions_are_not(tmp_path: Path) -> None:
+    text = """<ir_version: 10, opset_import: ["": 20, "own": 1]> g (float[2] x) => (float[2] y)
+    { [one] a = own.F (x) [two] b = own.F (a) [last] y = own.G (b) }
+    <opset_import: ["": 20], domain: "own"> F (x) => (y) { [inner] h = Exp (x) y = Neg (h) }
+    <opset_import: ["": 20], domain: "own"> G (x) => (y) { y = Neg (x) }"""
+    changed = text.replace("Exp", "Sin").replace("G (x) => (y) { y = Neg", "G (x) => (y) { y = Abs")
+    paths = [saved(tmp_path, parser.parse_model(each), f"{i}.onnx") for i, each in enumerate((text, changed))]
+    report = onnxctl.bisect(*paths)
+    assert {each.name for each in report.nodes} == {"one"}
+    assert [(each.before, each.details) for each in report.node_changes] == [("function:own:F/inner", ("now Sin",))]
+
+
+CONSTANTS = f"""{HEAD} g (float[8] x) => (float[8] y) <float[8] w = {{1, 2, 3, 4, 5, 6, 7, 8}}> {{
+    {" ".join(f"[c{i}] w{i + 1} = Abs (w{i or ''})" for i in range(20))}
+    [n1] a = Neg (x) [n2] b = Add (a, w20) [n3] c = Relu (b) [n4] y = Neg (c) }}"""
+
+
+def test_a_fault_among_nodes_fed_by_constants_alone_is_found_there(tmp_path: Path) -> None:
+    bad = CONSTANTS.replace("[c13] w14 = Abs", "[c13] w14 = Sqrt")
+    paths = [saved(tmp_path, parser.parse_model(each), f"{i}.onnx") for i, each in enumerate((CONSTANTS, bad))]
+    report = onnxctl.bisect(*paths)
+    assert {each.name for each in report.nodes} == {"c13"}
+    assert report.reproduced
+    done = command("bisect", *paths, "--write", str(tmp_path / "example"))
+    assert "now Sqrt" in done.stdout.decode()
+    assert [each.op_type for each in onnx.load(str(tmp_path / "example" / "other.onnx")).graph.node] == ["Sqrt"]
+
+
+def test_nodes_that_make_equal_constants_are_not_named(tmp_path: Path) -> None:
+    bad = CONSTANTS.replace("[n2] b = Add", "[n2] b = Sub")
+    paths = [saved(tmp_path, parser.parse_model(each), f"{i}.onnx") for i, each in enumerate((CONSTANTS, bad))]
+    report = onnxctl.bisect(*paths)
+    assert {each.name for each in report.nodes} == {"n2"}
+    assert report.reproduced
+    assert {each.name for each in report.inputs} == {"a", "w20"}
 
 
 # ---------------------------------------------------------------- what is written

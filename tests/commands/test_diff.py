@@ -175,7 +175,7 @@ def test_git_shows_models_as_text_and_their_differences(tmp_path: Path) -> None:
     assert any(line.startswith("+") and "Mul" in line for line in text.splitlines())
     tool_text = git("difftool", "--no-prompt", "--tool", "onnxctl", "--", "model.onnx")
     assert "Weights  1 changed" in tool_text.stdout, tool_text
-    assert "removed  Div" in tool_text.stdout
+    assert "replaced  Div" in tool_text.stdout
     git("rm", "-q", "-f", "model.onnx")
     shutil.copy(SAMPLES / "digits_mlp.onnx", tmp_path / "added.onnx")
     git("add", "added.onnx")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from onnx import AttributeProto, NodeProto
 
 from onnxctl.analysis.attributes import attribute_in_words
+from onnxctl.analysis.difference.detours import Detours, ScopePair
 from onnxctl.analysis.difference.hashing import HashedScope, digest_of
 from onnxctl.analysis.difference.header import NamePair, header_changes, interface_changes, pair_values
 from onnxctl.analysis.difference.matching import Matching
@@ -144,32 +145,6 @@ def _functions(graphs: ModelGraphs) -> dict[str, HashedScope]:
 # ---------------------------------------------------------------- scopes
 
 
-class _ScopePair:
-    """Two scopes and the values of theirs that stand for each other."""
-
-    def __init__(self, a: HashedScope, b: HashedScope, values: Mapping[str, str], outer: _ScopePair | None) -> None:
-        self.a, self.b = a, b
-        self.values = dict(values)
-        self.outer = outer
-
-    def is_same(self, x: str, y: str) -> bool:
-        """Whether two computed values stand for each other."""
-        x, y = self.a.origin(x), self.b.origin(y)
-        exact = self.a.exact_of(x)
-        if exact and exact == self.b.exact_of(y):
-            return True
-        pair: _ScopePair | None = self
-        while pair is not None:
-            if x in pair.values:
-                return self.b.origin(pair.values[x]) == y
-            pair = pair.outer
-        return False
-
-    def is_moved(self, x: str, y: str) -> bool:
-        """Whether x has a counterpart in b, but y is another value."""
-        return self.a.origin(x) in self.values and not self.is_same(x, y)
-
-
 @dataclass(slots=True)
 class _Comparison:
     """Gathers what differs over all scopes."""
@@ -181,17 +156,20 @@ class _Comparison:
     renamed_values: int = 0
 
     def compare(
-        self, a: HashedScope, b: HashedScope, inputs: Mapping[str, str], outer: _ScopePair | None = None
-    ) -> _ScopePair:
+        self, a: HashedScope, b: HashedScope, inputs: Mapping[str, str], outer: ScopePair | None = None
+    ) -> ScopePair:
         """Compare two scopes and those inside them; inputs maps a's inputs to b's."""
         matching = Matching(a, b)
-        pair = _ScopePair(a, b, inputs, outer)
-        for one, two in matching.pairs():
+        pair = ScopePair(a, b, inputs, outer)
+        for one, two in (*matching.pairs(), *matching.replaced()):
             pair.values.update((x, y) for x, y in zip(one.output, two.output, strict=False) if x and y)
+        detours = Detours(pair, matching.removed(), matching.added())
         for one, two in matching.pairs():
-            self._compare_nodes(pair, one, two)
-        self.changes += [_change("removed", a.graph, node, None, None) for node in matching.removed()]
-        self.changes += [_change("added", None, None, b.graph, node) for node in matching.added()]
+            self._compare_nodes(pair, detours, one, two)
+        for one, two in matching.replaced():
+            self.changes.append(_change("replaced", a.graph, one, b.graph, two, (f"now {_operator(two)}",)))
+        self.changes += [_change("removed", a.graph, node, None, None, detours.of(node)) for node in matching.removed()]
+        self.changes += [_change("added", None, None, b.graph, node, detours.of(node)) for node in matching.added()]
         for x, y in zip(a.graph.outputs, b.graph.outputs, strict=False):
             self._pair_stored(pair, x, y)
         return pair
@@ -211,11 +189,11 @@ class _Comparison:
             )
         )
 
-    def _compare_nodes(self, pair: _ScopePair, one: NodeProto, two: NodeProto) -> None:
+    def _compare_nodes(self, pair: ScopePair, detours: Detours, one: NodeProto, two: NodeProto) -> None:
         self.matched += 1
         self.renamed_nodes += one.name != two.name
         self.renamed_values += sum(x != y for x, y in zip(one.output, two.output, strict=False))
-        details = [*_attribute_details(pair, one, two), *self._input_details(pair, one, two)]
+        details = [*_attribute_details(pair, one, two), *self._input_details(pair, detours, one, two)]
         if len(one.output) != len(two.output):
             details.append(f"{len(two.output)} outputs instead of {len(one.output)}")
         if details:
@@ -223,7 +201,7 @@ class _Comparison:
         for x, y in zip(pair.a.inner[id(one)], pair.b.inner[id(two)], strict=False):
             self.compare(x, y, dict(zip(x.graph.inputs, y.graph.inputs, strict=False)), pair)
 
-    def _input_details(self, pair: _ScopePair, one: NodeProto, two: NodeProto) -> Iterator[str]:
+    def _input_details(self, pair: ScopePair, detours: Detours, one: NodeProto, two: NodeProto) -> Iterator[str]:
         count = max(len(one.input), len(two.input))
         read_a = [*one.input, *[""] * (count - len(one.input))]
         read_b = [*two.input, *[""] * (count - len(two.input))]
@@ -232,11 +210,11 @@ class _Comparison:
                 continue
             if not x or not y:
                 yield f"input {index}: now {as_text(y)!r}" if y else f"input {index}: {as_text(x)!r} is left out"
-            elif not self._pair_stored(pair, x, y) and not pair.is_same(x, y):
+            elif not self._pair_stored(pair, x, y) and not pair.is_same(x, y) and not detours.explain(x, y, one, two):
                 what = f"{as_text(y)!r} instead of {as_text(x)!r}" if x != y else f"another {as_text(y)!r}"
                 yield f"input {index}: {what}"
 
-    def _pair_stored(self, pair: _ScopePair, x: str, y: str) -> bool:
+    def _pair_stored(self, pair: ScopePair, x: str, y: str) -> bool:
         """Whether both are stored tensors, which then stand for each other."""
         place_a, place_b = _place(pair.a, x), _place(pair.b, y)
         if place_a is None or place_b is None:
@@ -276,10 +254,15 @@ def _change(
     )
 
 
+def _operator(node: NodeProto) -> str:
+    domain = "" if node.domain in DEFAULT_DOMAINS else f"{as_text(node.domain)}:"
+    return f"{domain}{as_text(node.op_type)}"
+
+
 # ---------------------------------------------------------------- attributes
 
 
-def _attribute_details(pair: _ScopePair, one: NodeProto, two: NodeProto) -> Iterator[str]:
+def _attribute_details(pair: ScopePair, one: NodeProto, two: NodeProto) -> Iterator[str]:
     if pair.a.attributes[id(one)] == pair.b.attributes[id(two)]:
         return
     before = {as_text(each.name): each for each in pair.a.given(one)}

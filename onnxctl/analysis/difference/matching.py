@@ -2,12 +2,13 @@
 
 Certain matches come first: equal computations from equal inputs, then equal ones but for the values of weights, then
 those whose results are used alike. From these, matches spread along edges to neighbours of the same operator. Names
-decide only among what is left.
+decide only among what is left. A node that then stands where another stood, read by the same readers at the same
+places, has replaced it.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 
 from onnx import NodeProto
@@ -24,13 +25,12 @@ class Matching:
         self.a, self.b = a, b
         self._of_a: dict[int, NodeProto] = {}
         self._of_b: dict[int, NodeProto] = {}
+        self._replaced_by: dict[int, NodeProto] = {}
+        self._replacing: set[int] = set()
         self._waiting: deque[Pair] = deque()
         self._operators = {id(node): operator_key(node) for scope in (a, b) for node in scope.nodes}
         self._match()
-
-    def partner(self, node: NodeProto) -> NodeProto | None:
-        """The node of b that is this one of a."""
-        return self._of_a.get(id(node))
+        self._find_replaced()
 
     def pairs(self) -> Iterator[Pair]:
         """All pairs, in a's order."""
@@ -39,13 +39,19 @@ class Matching:
             if partner is not None:
                 yield node, partner
 
+    def replaced(self) -> Iterator[Pair]:
+        """The nodes of a whose place a node of another kind has taken, and that one, in a's order."""
+        for node in self.a.nodes:
+            if id(node) in self._replaced_by:
+                yield node, self._replaced_by[id(node)]
+
     def removed(self) -> list[NodeProto]:
-        """The nodes of a without a partner."""
-        return [node for node in self.a.nodes if id(node) not in self._of_a]
+        """The nodes of a that b has no counterpart of."""
+        return [node for node in self.a.nodes if id(node) not in self._of_a and id(node) not in self._replaced_by]
 
     def added(self) -> list[NodeProto]:
-        """The nodes of b without a partner."""
-        return [node for node in self.b.nodes if id(node) not in self._of_b]
+        """The nodes of b that a has no counterpart of."""
+        return [node for node in self.b.nodes if id(node) not in self._of_b and id(node) not in self._replacing]
 
     # ------------------------------------------------------------ the steps
 
@@ -65,6 +71,22 @@ class Matching:
         self._spread()
         self._by(lambda s, k: (self._operators[k], s.attributes[k], made[k] == ()), evenly=True)
         self._spread()
+
+    def _find_replaced(self) -> None:
+        """Nodes left over on both sides whose values are read at the same places, and by nobody else's counterpart."""
+        places = [pair for one, two in self.pairs() for pair in zip(one.input, two.input, strict=False)]
+        places += zip(self.a.graph.outputs, self.b.graph.outputs, strict=False)
+        candidates: dict[tuple[int, int], Pair] = {}
+        for x, y in places:
+            for one in self._makers(self.a, x):
+                for two in self._makers(self.b, y):
+                    if id(one) not in self._of_a and id(two) not in self._of_b:
+                        candidates[id(one), id(two)] = one, two
+        sides = [Counter(key[side] for key in candidates) for side in (0, 1)]
+        for (old, new), (_, two) in candidates.items():
+            if sides[0][old] == sides[1][new] == 1:
+                self._replaced_by[old] = two
+                self._replacing.add(new)
 
     def _by(self, key: Callable[[HashedScope, int], Hashable], *, evenly: bool = False) -> None:
         """Pair what is left and has an equal key, in order; evenly: only where both sides have as many."""
