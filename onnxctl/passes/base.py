@@ -262,6 +262,28 @@ def bypass(graph: Graph, context: Context, node: NodeProto, replacement: str, *,
     return True
 
 
+def take_over(graph: Graph, node: NodeProto, value: str) -> None:
+    """Take the node out: what makes `value`, by a change of its own, makes under the node's name what the node made.
+
+    Nobody but the node, and nodes of this scope that expect the change, may read the value.
+    """
+    maker, result = graph.producer(value), node.output[0]
+    assert maker is not None
+    graph.remove(node)
+    graph.replace_uses(value, result)
+    graph.set_outputs(maker, [result if name == value else name for name in maker.output])
+
+
+def rename(graph: Graph, name: str) -> None:
+    """Give a value that now is another one a name of its own: names are what two models are compared by."""
+    maker, kind, fresh = graph.producer(name), graph.type_of(name), graph.fresh_name(name)
+    assert maker is not None
+    if kind is not None:
+        graph.inferred[fresh] = kind
+    graph.replace_uses(name, fresh)
+    graph.set_outputs(maker, [fresh if each == name else each for each in maker.output])
+
+
 def is_shadowed(graph: Graph, old: str, new: str) -> bool:
     """Whether a subgraph that may read `old` has its own value named `new`."""
     return any(

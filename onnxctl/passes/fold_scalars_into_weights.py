@@ -7,7 +7,8 @@ Squeeze, Unsqueeze, Flatten, Expand, Gather, Neg, Identity, Concat, Add and Sub 
 Behind a Split of such a product only the columns of that part are scaled. Weights are rounded once more, and not at all
 where c is a power of two: about one unit in the last place of each.
 
-Everything on the way must be read by nobody outside, every weight by its one node, and nothing is copied. Opsets 7 on.
+Everything on the way must be read by nobody outside, every weight by its one node, and nothing is copied; values on the
+way get new names, because they are other values. Opsets 7 on.
 Left alone: multiplications that are the last step of a product of two values (a Gelu, a SiLU), for which runtimes have
 kernels of their own.
 """
@@ -23,13 +24,14 @@ from onnx import NodeProto, TensorProto
 from onnxctl.model.derivation import Stretch, scale, stretch_index
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import DEFAULT_DOMAINS, attribute
-from onnxctl.passes.base import Context, bypass, input_name, standard_nodes
+from onnxctl.passes.base import Context, input_name, rename, standard_nodes, take_over
 from onnxctl.passes.pattern import keeps_rank
 from onnxctl.passes.semantics import Shape, permutation_of, scalar
-from onnxctl.passes.weights import FLOAT_TYPES, float_values, private_weight, scaled
+from onnxctl.passes.weights import FLOAT_TYPES, bytes_with_constants, float_values, private_weight, scaled
 
 _FIRST_OPSET = 7
 _MOST_NODES = 64
+_BYTES_OF_A_NEW_NAME = 3
 
 _LARGEST_WEIGHT_BYTES = 1 << 26
 """A larger weight (a table of embeddings, most likely) is not rewritten to save one multiplication."""
@@ -96,8 +98,14 @@ def _fold(graph: Graph, context: Context, node: NodeProto, value: str, constant:
     if weights is None:
         context.skip(node, "a weight would overflow")
         return False
-    if not bypass(graph, context, node, value):
+    between = [name for name in cone.values if name != value]
+    names_bytes = sum(_BYTES_OF_A_NEW_NAME * (1 + len(graph.consumers(name))) for name in between)
+    if not context.afford(names_bytes, bytes_with_constants(graph, node)):
+        context.skip(node, "names for what it scales would make the model larger")
         return False
+    take_over(graph, node, value)
+    for name in sorted(between):
+        rename(graph, name)
     for weight in weights:
         graph.set_initializer(weight)
     return True

@@ -1,8 +1,9 @@
 """Let a constant hold the sign of a negated part: Concat(-a, b) * S = Concat(a, b) * [-S, S] along the axis of Concat.
 
-This is the rotation of rotary position embeddings, Concat(-x2, x1) * sin. A constant S that several such products read
-is changed once for all of them, where every one of them negates the same stretch. Exact: only signs change. Opsets 7
-on. Left alone: a constant that anybody else reads, or that does not vary along the axis.
+This is the rotation of rotary position embeddings, Concat(-x2, x1) * sin. A constant S that several such products
+read is changed once for all of them, where every one of them negates the same stretch. Exact: only signs change, and
+the Concat, which now makes something else, gets a name that says so. Opsets 7 on. Left alone: a constant that anybody
+else reads, or that does not vary along the axis.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from onnx import NodeProto
 
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
-from onnxctl.passes.base import Context, standard_nodes
+from onnxctl.passes.base import Context, rename, standard_nodes
 from onnxctl.passes.pattern import maker, operands
 from onnxctl.passes.weights import FLOAT_TYPES, put_weight
 
@@ -67,6 +68,7 @@ def _fold(graph: Graph, context: Context, constant: str) -> int:
     for each in known:
         graph.set_input(each.concat, each.place, each.neg.input[0])
         graph.remove(each.neg)
+        rename(graph, each.concat.output[0])
     return len(known)
 
 

@@ -20,7 +20,7 @@ from onnx import NodeProto
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
 from onnxctl.model.tensors import Array
-from onnxctl.passes.base import Context, bypass, standard_nodes
+from onnxctl.passes.base import Context, standard_nodes, take_over
 from onnxctl.passes.linear import LINEAR_OPERATORS, input_channels, linear_of, take_in, take_in_before
 from onnxctl.passes.pattern import is_private, maker
 from onnxctl.passes.semantics import rank_of
@@ -68,7 +68,8 @@ def _fuse_after(graph: Graph, context: Context, node: NodeProto, before: NodePro
     if problem:
         context.skip(node, f"the {before.op_type} before it can't take it in: {problem}")
         return False
-    return bypass(graph, context, node, before.output[0])
+    take_over(graph, node, before.output[0])
+    return True
 
 
 def _fuse_before(graph: Graph, context: Context, node: NodeProto, after: NodeProto) -> bool:

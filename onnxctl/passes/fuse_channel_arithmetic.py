@@ -17,7 +17,7 @@ from onnx import NodeProto
 
 from onnxctl.model.graph import Graph
 from onnxctl.model.tensors import Array
-from onnxctl.passes.base import Context, bypass, standard_nodes
+from onnxctl.passes.base import Context, standard_nodes, take_over
 from onnxctl.passes.linear import (
     LINEAR_OPERATORS,
     Linear,
@@ -90,7 +90,8 @@ def _take_in(
     if problem:
         context.skip(node, f"the {before.op_type} before it can't take it in: {problem}")
         return False
-    return bypass(graph, context, node, before.output[0])
+    take_over(graph, node, before.output[0])
+    return True
 
 
 # ---------------------------------------------------------------- in front of the node with weights

@@ -102,3 +102,17 @@ def test_a_weight_that_is_read_twice_stays(optimize: Optimizer) -> None:
     optimized = optimize(model, NAME)
     assert optimized.operators["Mul"] == 1
     assert any("not linear" in reason for reason in optimized.reasons)
+
+
+def test_a_scaled_value_has_another_name(optimize: Optimizer) -> None:
+    """Whoever compares the two models value by value compares by name."""
+    model = weighted(
+        f"{HEAD} agraph (float[2, 3] x) => (float y) <float[3, 4] w, float[4] b, float s> "
+        "{ a = MatMul(x, w)  c = Add(a, b)  t = Transpose(c)  d = Mul(t, s)  y = Exp(d) }"
+    )
+    optimized = optimize(model, "fold_scalars_into_weights")
+    made = [name for node in optimized.after.graph.node for name in node.output]
+    assert optimized.operators == {"MatMul": 1, "Add": 1, "Transpose": 1, "Exp": 1}
+    assert {"d", "y"} < set(made)
+    assert not {"a", "c", "t"} & set(made)
+    assert_equal_outputs(optimized, tolerance=1e-5)

@@ -86,6 +86,15 @@ def test_without_a_shift_a_conv_may_pad(optimize: Optimizer) -> None:
     assert_equal_outputs(optimized, tolerance=1e-5)
 
 
+def test_a_result_keeps_its_name_and_what_was_between_loses_it(optimize: Optimizer) -> None:
+    body = "a = Conv(x, w)  c = BatchNormalization(a, s, b, m, v)  y = Relu(c)"
+    model = weighted(f"{HEAD} agraph (float[2, 4, 5] x) => (float y) <float[4, 4, 2] w, {STATISTICS}> {{ {body} }}")
+    model.graph.quantization_annotation.add(tensor_name="c")
+    optimized = optimize(model, NAME)
+    assert [list(node.output) for node in optimized.after.graph.node] == [["c"], ["y"]]
+    assert_equal_outputs(optimized, tolerance=1e-5)
+
+
 def test_half_precision_is_rounded_once(optimize: Optimizer) -> None:
     model = weighted(
         f"{HEAD} agraph (float16[2, 3, 5, 5] x) => (float16[2, 4, 3, 3] y) <float16[4, 3, 3, 3] w, float16[4] s, "

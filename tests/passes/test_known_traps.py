@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.passes.optimizing import Optimizer, assert_equal_outputs
+from tests.passes.optimizing import Optimizer, assert_equal_outputs, run
 
 HEAD = '<ir_version: 8, opset_import: ["" : 17]>'
 
@@ -71,6 +71,55 @@ def test_optional_inputs_that_are_left_out_stay_left_out(optimize: Optimizer) ->
     assert optimized.operators == {"Clip": 1}
     assert list(optimized.after.graph.node[0].input)[:2] == ["x", ""]
     assert_equal_outputs(optimized)
+
+
+def test_numbers_in_constants_stay_float32(optimize: Optimizer) -> None:
+    """They became double, which Add does not take beside float."""
+    optimized = optimize(
+        HEAD
+        + """agraph (float[2] x) => (float[2] y) {
+            a = Constant<value_float = 1.5>()  b = Constant<value_floats = [1.5, 2.5]>()
+            c = Constant<value_int = 3>()  d = Constant<value_ints = [1, 2]>()
+            e = Add(x, a)  f = Mul(e, b)  g = Add(d, c)  h = Cast<to = 1>(g)  y = Add(f, h) }"""
+    )
+    assert {tensor.data_type for tensor in optimized.after.graph.initializer} == {TensorProto.FLOAT}
+    assert_equal_outputs(optimized)
+
+
+def test_functions_of_the_model_stay_valid(optimize: Optimizer) -> None:
+    """Their imports, attributes and nested calls were lost, and the model with them."""
+    optimized = optimize(
+        """<ir_version: 8, opset_import: ["" : 17, "my.own" : 1]> agraph (float[2] x) => (float[2] y, float[2] z) {
+            y = my.own.outer<slope = 0.5>(x)  b = my.own.outer<slope = 0.25>(y)  z = Identity(b) }
+        <domain: "my.own", opset_import: ["" : 17, "my.own" : 1]>
+        outer <slope> (v) => (w) { i = Identity(v)  l = LeakyRelu<alpha: float = @slope>(i)  w = my.own.inner(l) }
+        <domain: "my.own", opset_import: ["" : 17]> inner (v) => (w) { n = Neg(v)  m = Neg(n)  w = Exp(m) }"""
+    )
+    assert_equal_outputs(optimized, {"x": np.array([-1, 2], np.float32)})
+    assert "Identity" not in optimized.operators
+
+
+def test_an_optional_input_of_the_model_stays(optimize: Optimizer) -> None:
+    optimized = optimize(
+        HEAD
+        + """agraph (optional(float[2]) o, float[2] x) => (float[2] y) {
+            a = OptionalGetElement(o)  b = Identity(a)  y = Add(b, x) }"""
+    )
+    assert optimized.operators == {"OptionalGetElement": 1, "Add": 1}
+
+
+def test_maps_that_zipmap_makes_stay_the_output(optimize: Optimizer) -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17, "ai.onnx.ml" : 3]> agraph (float[2, 3] x) => (float[2, 3] y) {
+            a = Identity(x)  y = ai.onnx.ml.ZipMap<classlabels_int64s = [4, 5, 6]>(a) }"""
+    )
+    kind = model.graph.output[0].type
+    kind.sequence_type.elem_type.map_type.key_type = TensorProto.INT64
+    kind.sequence_type.elem_type.map_type.value_type.tensor_type.elem_type = TensorProto.FLOAT
+    optimized = optimize(model)
+    assert optimized.operators == {"ZipMap": 1}
+    feeds = {"x": np.arange(6, dtype=np.float32).reshape(2, 3)}
+    assert run(optimized.before, feeds) == run(optimized.after, feeds)
 
 
 def test_names_that_subgraphs_use_for_values_of_their_own(optimize: Optimizer) -> None:
