@@ -23,6 +23,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from onnx import NodeProto, TensorProto
 
@@ -190,6 +191,7 @@ class _Simulation:
     def __init__(self, knowledge: _Knowledge) -> None:
         self.knowledge = knowledge
         self._peaks: dict[int, _Peak] = {}
+        self._measure = cache(byte_count)
         self.unknown: set[str] = set()
         self.shapeless = 0
 
@@ -237,7 +239,7 @@ class _Simulation:
     def size(self, scope: ScopeFacts, name: str) -> int:
         """The bytes of a value; 0, and a note, where they are not a known number."""
         fact = scope.fact(name)
-        size = byte_count(fact)
+        size = self._measure(fact)
         if isinstance(size, int):
             return size
         if size is None:
@@ -277,7 +279,7 @@ class _Plan:
     def _give(self, step: int, node: NodeProto, index: int, name: str) -> None:
         readers = len(self._graph.consumers(name))
         if self._graph.is_output(name):
-            self._new(step, name, readers + 1).last = sys.maxsize
+            self._new(step, name, self._alike(name), readers + 1).last = sys.maxsize
             return
         if index == 0 and node.op_type in VIEWS and node.domain in DEFAULT_DOMAINS:
             viewed = self._buffers.get(node.input[0]) if node.input else None
@@ -290,14 +292,14 @@ class _Plan:
         if shared is None and alike[0] is not None and self._free.get(alike):
             shared = self._free[alike].pop()
         if shared is None:
-            self._new(step, name, readers)
+            self._new(step, name, alike, readers)
         else:
             shared.readers += readers
             self._buffers[name] = shared
 
-    def _new(self, step: int, name: str, readers: int) -> _Buffer:
+    def _new(self, step: int, name: str, alike: tuple[Shape | None, int], readers: int) -> _Buffer:
         size = self._simulation.size(self._scope, name)
-        buffer = _Buffer(name, size, self._alike(name), step, step, readers)
+        buffer = _Buffer(name, size, alike, step, step, readers)
         self._buffers[name] = buffer
         self.all.append(buffer)
         return buffer

@@ -43,6 +43,7 @@ from onnxctl.model.expressions import (
     symbol,
     symbols,
     terms_of,
+    total_of,
     unknown_symbol,
 )
 
@@ -72,6 +73,7 @@ __all__ = [
     "substitute",
     "symbol",
     "symbols",
+    "total_of",
     "unknown_symbol",
     "upper_bound",
 ]

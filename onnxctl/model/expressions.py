@@ -283,6 +283,21 @@ def terms_of(dimension: Dimension) -> Iterable[tuple[Monomial, int]]:
     return (((), dimension),) if dimension else ()
 
 
+def total_of(dimensions: Iterable[Dimension]) -> Dimension:
+    """Their sum, of which one expression is made in the end."""
+    number, terms = 0, dict[Monomial, int]()
+    for each in dimensions:
+        if isinstance(each, int):
+            number += each
+            continue
+        for monomial, coefficient in each.terms.items():
+            terms[monomial] = terms.get(monomial, 0) + coefficient
+    if not terms:
+        return number
+    terms[()] = terms.get((), 0) + number
+    return from_terms(terms)
+
+
 def from_terms(terms: dict[Monomial, int]) -> Dimension:
     """The sum of the terms: an int where it is one, an opaque symbol where it is too large."""
     if 0 in terms.values():

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from onnxctl.reports import JSON, Report
 
 _LINE = 100
+_written = json.JSONEncoder(allow_nan=False, check_circular=False).encode
+"""One line of JSON. What `encode` makes has no cycles."""
 
 
 def render(report: Report, screen: Screen) -> str:
@@ -25,14 +27,14 @@ def render(report: Report, screen: Screen) -> str:
 
 def lay_out(value: JSON, indent: str = "") -> str:
     """JSON with line breaks where a value is long, but never within the objects of a list or a list of numbers."""
-    text = "" if _is_long(value) else json.dumps(value, allow_nan=False)
+    text = "" if _is_long(value) else _written(value)
     inner = indent + "  "
     if isinstance(value, dict) and (not text or len(text) > _LINE):
-        items = [f"{json.dumps(key)}: {lay_out(item, inner)}" for key, item in value.items()]
+        items = [f"{_written(key)}: {lay_out(item, inner)}" for key, item in value.items()]
         return "{\n" + ",\n".join(inner + item for item in items) + f"\n{indent}}}"
     if isinstance(value, list) and (not text or len(text) > _LINE) and not isinstance(value[0], int | float):
-        return "[\n" + ",\n".join(inner + json.dumps(item, allow_nan=False) for item in value) + f"\n{indent}]"
-    return text or json.dumps(value, allow_nan=False)
+        return "[\n" + ",\n".join(inner + _written(item) for item in value) + f"\n{indent}]"
+    return text or _written(value)
 
 
 def _is_long(value: JSON) -> bool:

@@ -16,20 +16,36 @@ T = TypeVar("T")
 FLOAT_WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 """What JSON has no numbers for, by Python's words."""
 
+_PLAIN = frozenset({str, int, bool, type(None)})
+"""What is its own JSON form: most of what there is, and not worth a call."""
+
 
 def encode(value: object) -> JSON:
-    """The value as JSON values: dataclasses become objects, tuples lists; NaN and infinities become strings."""
-    if value is None or isinstance(value, str | int):
+    """The value as JSON values: dataclasses become objects, tuples lists; NaN and infinities become strings.
+
+    What the value holds several times is one object in the result too.
+    """
+    return _encode(value, {})
+
+
+def _encode(value: object, known: dict[int, JSON]) -> JSON:
+    """known has the dataclasses encoded so far, by identity: most layers of a model cost the same."""
+    if value is None or isinstance(value, (str, int)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else FLOAT_WORDS[str(value)]
-    if isinstance(value, tuple | list):
-        return [encode(item) for item in value]
+    if isinstance(value, (tuple, list)):
+        return [item if type(item) in _PLAIN else _encode(item, known) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
-        names: tuple[str, ...] = type(value).__slots__  # type: ignore[attr-defined]  # its fields: reports have slots
-        return {name: encode(getattr(value, name)) for name in names}
+        found = known.get(id(value))
+        if found is None:
+            names: tuple[str, ...] = type(value).__slots__  # type: ignore[attr-defined]  # its fields: reports have slots
+            found = known[id(value)] = {
+                name: item if type(item := getattr(value, name)) in _PLAIN else _encode(item, known) for name in names
+            }
+        return found
     if isinstance(value, Mapping):
-        return {str(key): encode(item) for key, item in value.items()}
+        return {str(key): _encode(item, known) for key, item in value.items()}
     raise TypeError(f"no JSON form for {type(value).__name__}")
 
 

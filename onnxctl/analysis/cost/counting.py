@@ -10,7 +10,7 @@ from onnx import NodeProto
 
 from onnxctl.analysis.cost.walk import Row, count_inner_nodes, count_node, count_nodes
 from onnxctl.analysis.selection import size_order
-from onnxctl.model.dimensions import Dimension, sorted_terms, symbols
+from onnxctl.model.dimensions import Dimension, sorted_terms, symbols, total_of
 from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.propagation import Propagation, ScopeFacts
@@ -34,7 +34,7 @@ def _report(rows: list[Row], found: Propagation, dims: Mapping[str, int], nodes:
         by_operator.setdefault((_shown_domain(row), as_text(row.node.op_type)), []).append(row)
     sums = {operator: _sums(of_type) for operator, of_type in by_operator.items()}
     operators = [_operator_cost(operator, of_type, sums[operator]) for operator, of_type in by_operator.items()]
-    macs, flops, read, written = (_sum(each[index] for each in sums.values()) for index in range(4))
+    macs, flops, read, written = (total_of(each[index] for each in sums.values()) for index in range(4))
     total_bytes = read + written
     intensity = flops / total_bytes if isinstance(flops, int) and isinstance(total_bytes, int) and total_bytes else None
     return CostReport(
@@ -64,23 +64,11 @@ def _shown_domain(row: Row) -> str:
 
 def _sums(rows: list[Row]) -> _Sums:
     """MACs, FLOPs, bytes read and bytes written of all rows that could be counted."""
-    macs: Dimension = 0
-    others: Dimension = 0
-    read: Dimension = 0
-    written: Dimension = 0
-    for row in rows:
-        if row.work is not None:
-            macs, others = macs + row.work.macs, others + row.work.others
-        read = read + (row.read_bytes or 0)
-        written = written + (row.written_bytes or 0)
+    macs = total_of(row.work.macs for row in rows if row.work is not None)
+    others = total_of(row.work.others for row in rows if row.work is not None)
+    read = total_of(row.read_bytes for row in rows if row.read_bytes is not None)
+    written = total_of(row.written_bytes for row in rows if row.written_bytes is not None)
     return macs, 2 * macs + others, read, written
-
-
-def _sum(amounts: Iterable[Dimension]) -> Dimension:
-    total: Dimension = 0
-    for each in amounts:
-        total = total + each
-    return total
 
 
 def _operator_cost(operator: tuple[str, str], rows: list[Row], sums: _Sums) -> OperatorCost:

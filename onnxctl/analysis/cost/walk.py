@@ -7,23 +7,28 @@ moves if nothing stays in a cache. Views (Reshape, Identity, ...) move nothing; 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from onnx import NodeProto
 
 from onnxctl.analysis.cost.catalogue import VIEWS, depends_on_data, formula_of
-from onnxctl.analysis.cost.work import Operation, UnknownShapeError, Work, product
-from onnxctl.model.dimensions import Dimension, evaluate, symbols
+from onnxctl.analysis.cost.work import Operation, UnknownShapeError, Work
+from onnxctl.model.dimensions import Dimension, evaluate, symbols, total_of
 from onnxctl.model.graph import Graph
 from onnxctl.model.names import node_label
 from onnxctl.model.nodes import DEFAULT_DOMAINS
-from onnxctl.model.propagation import Fact, ScopeFacts
-from onnxctl.model.tensors import DTYPES
+from onnxctl.model.propagation import Fact, ScopeFacts, byte_count
 
 _CONTROL = ("If", "Loop", "Scan", "SequenceMap")
 _PICKS = ("Gather", "GatherElements", "GatherND", "Slice", "GatherBlockQuantized")
 _TYPICAL_SIZE = 64
 """What symbols are taken for when two polynomials are to be compared: which branch of an If is dearer."""
+
+
+Total = Callable[[tuple[Fact, ...]], Dimension | None]
+"""The bytes of tensors together, perhaps remembering what it was asked: most layers have equals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,8 @@ class _Walk:
 
     def __init__(self, top: ScopeFacts) -> None:
         self._flops: dict[int, Dimension] = {}
+        self._works: dict[tuple[int, int], tuple[Work | None, str]] = {}
+        self._total = cache(_total)
         self._callers_last: list[ScopeFacts] = []
         self._operations(top)
 
@@ -79,7 +86,7 @@ class _Walk:
                     times[id(each)] = times.get(id(each), 0) + often * each.trip_count
                     paths.setdefault(id(each), node_label(path, node))
                 if not inner and often != 0:
-                    rows.append(count_node(scope, node, path, often))
+                    rows.append(_row(scope, node, path, often, self._works[id(scope), id(node)], self._total))
         return rows
 
     def run_by(self, node: NodeProto, inner: list[ScopeFacts]) -> list[ScopeFacts]:
@@ -93,17 +100,20 @@ class _Walk:
         known = self._flops.get(id(scope))
         if known is not None:
             return known
-        total: Dimension = 0
+        macs: list[Dimension] = []
+        others: list[Dimension] = []
         for node in scope.graph.nodes:
             inner = scope.scopes_in(node)
             if inner:
                 for each in inner:
                     self._operations(each)
-                for each in self.run_by(node, inner):
-                    total = total + each.trip_count * self._operations(each)
-            else:
-                work, _ = _work(scope, node)
-                total = total + (work.flops if work is not None else 0)
+                others += (each.trip_count * self._operations(each) for each in self.run_by(node, inner))
+                continue
+            work, _ = self._works[id(scope), id(node)] = _work(scope, node)
+            if work is not None:
+                macs.append(work.macs)
+                others.append(work.others)
+        total = 2 * total_of(macs) + total_of(others)
         self._flops[id(scope)] = total
         self._callers_last.append(scope)
         return total
@@ -116,10 +126,21 @@ def _typical_size(amount: Dimension) -> int:
 
 def count_node(scope: ScopeFacts, node: NodeProto, path: str, times: Dimension = 1) -> Row:
     """What the node costs in this scope, `times` over; what runs in its subgraphs is not counted."""
-    work, reason = _work(scope, node)
+    return _row(scope, node, path, times, _work(scope, node), _total)
+
+
+def _row(
+    scope: ScopeFacts,
+    node: NodeProto,
+    path: str,
+    times: Dimension,
+    counted: tuple[Work | None, str],
+    total: Total,
+) -> Row:
+    work, reason = counted
     if work is not None and times != 1:
         work = Work(times * work.macs, times * work.others)
-    read, written = _bytes(scope, node)
+    read, written = _bytes(scope, node, total)
     return Row(
         path,
         scope.graph,
@@ -148,27 +169,22 @@ def _work(scope: ScopeFacts, node: NodeProto) -> tuple[Work | None, str]:
         return None, "its shapes or attributes do not fit the operator"
 
 
-def _bytes(scope: ScopeFacts, node: NodeProto) -> tuple[Dimension | None, Dimension | None]:
+def _bytes(scope: ScopeFacts, node: NodeProto, total: Total) -> tuple[Dimension | None, Dimension | None]:
     if node.op_type in VIEWS and node.domain in DEFAULT_DOMAINS:
         return 0, 0
-    written = _total([scope.fact(name) for name in node.output if name])
-    read_from = [scope.fact(name) for name in dict.fromkeys(node.input) if name]
+    written = total(tuple([scope.fact(name) for name in node.output if name]))
+    read_from = tuple([scope.fact(name) for name in dict.fromkeys(node.input) if name])
     if node.op_type in _PICKS:
-        others = _total(read_from[1:])
+        others = total(read_from[1:])
         return (None if written is None or others is None else written + others), written
-    return _total(read_from), written
+    return total(read_from), written
 
 
-def _total(facts: list[Fact]) -> Dimension | None:
+def _total(facts: tuple[Fact, ...]) -> Dimension | None:
     """The bytes of all these tensors; None where one is not known, or holds strings."""
-    total: Dimension = 0
-    for fact in facts:
-        dtype = DTYPES.get(fact.dtype or 0)
-        if fact.shape is None or dtype is None or not dtype.bits:
-            return None
-        count = product(fact.shape)
-        total = total + (dtype.bits // 8 * count if dtype.bits % 8 == 0 else (dtype.bits * count + 7) // 8)
-    return total
+    sizes = [byte_count(fact) for fact in facts]
+    known = [size for size in sizes if size is not None]
+    return total_of(known) if len(known) == len(sizes) else None
 
 
 def _weights(scope: ScopeFacts, node: NodeProto) -> dict[tuple[int, str], int]:

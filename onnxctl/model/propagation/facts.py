@@ -131,10 +131,11 @@ def byte_count(fact: Fact) -> Dimension | None:
     dtype = DTYPES.get(fact.dtype or 0)
     if fact.shape is None or dtype is None or not dtype.bits:
         return None
-    bits: Dimension = dtype.bits
+    whole = dtype.bits % 8 == 0
+    size: Dimension = dtype.bits // 8 if whole else dtype.bits
     for dimension in fact.shape:
-        bits = bits * dimension
-    return (bits + 7) // 8
+        size = size * dimension
+    return size if whole else (size + 7) // 8
 
 
 def join(first: Fact, second: Fact, fresh: Fresh) -> Fact:
