@@ -238,3 +238,19 @@ def wait_until_reading(pid: int) -> None:
         if words[:2] == ["0", "0x0"]:  # read(0, ...) on x86-64
             return
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("onnxctl bis", ["bisect"]),
+        ("onnxctl run m.onnx --provider open", ["openvino"]),
+        ("onnxctl run m.onnx --graph-optimization all,ex", ["all,extended"]),
+        ("onnxctl optimize m.onnx --skip fold_signs,merge_pad", ["fold_signs,merge_pads"]),
+        ("onnxctl explain unfused", ["unfused-batch-normalization"]),
+    ],
+)
+def test_shells_complete_names_as_well_as_options(words: str, offered: list[str]) -> None:
+    count = str(len(words.split()) - 1)
+    done = onnxctl(env=environment(_ONNXCTL_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=count))
+    assert (done.returncode, sorted(done.stdout.decode().split())) == (0, offered)

@@ -14,7 +14,7 @@ from onnx import GraphProto, TensorShapeProto, TypeProto, ValueInfoProto
 from onnxctl.errors import UsageError
 from onnxctl.model.names import as_text
 from onnxctl.model.tensors import dtype_name
-from onnxctl.model.types import innermost_tensor
+from onnxctl.model.types import innermost_tensor, unnamed_dimensions
 from onnxctl.reports import Dim, TensorSpec
 
 Dims = Mapping[str, int]
@@ -103,16 +103,6 @@ def refuse_unknown_symbols(graph: GraphProto, dims: Dims) -> None:
             )
         if size < 0:
             raise UsageError(f"dimension {symbol!r} can't have the size {size}", hint="give a size of 0 or more")
-
-
-def unnamed_dimensions(graph: GraphProto) -> list[str]:
-    """What reports call the inputs' dimensions that have neither size nor symbol: "x.0" is the first of input x."""
-    return [
-        f"{as_text(value.name)}.{axis}"
-        for value in graph.input
-        for axis, dim in enumerate(value.type.tensor_type.shape.dim)
-        if not dim.dim_param and not dim.HasField("dim_value")
-    ]
 
 
 def dimensions(kind: TypeProto) -> Iterator[TensorShapeProto.Dimension]:

@@ -10,13 +10,19 @@ from onnxctl.commands.options import (
     Format,
     Json,
     MaxMemory,
-    Seed,
     Timeout,
     chosen_format,
+    completion,
+    dim_option,
+    graph_optimization_names,
+    input_option,
     parse_dims,
     parse_graph_optimizations,
     parse_max_memory,
     parse_pairs,
+    provider_names,
+    seed_option,
+    tolerance_option,
 )
 from onnxctl.errors import EXIT_NO
 
@@ -33,7 +39,12 @@ def command(
     after: Annotated[str | None, typer.Argument(metavar="[B]", help="The other model.", show_default=False)] = None,
     provider: Annotated[
         list[str] | None,
-        typer.Option("--provider", metavar="NAME", help="What to run on; twice, to hold two against each other."),
+        typer.Option(
+            "--provider",
+            metavar="NAME",
+            help="What to run on; twice, to hold two against each other.",
+            autocompletion=completion(provider_names),
+        ),
     ] = None,
     graph_optimization: Annotated[
         str | None,
@@ -41,30 +52,13 @@ def command(
             "--graph-optimization",
             metavar="LEVEL[,LEVEL]",
             help="How far onnxruntime rewrites the graph: disable, basic, extended, layout or all; two are compared.",
+            autocompletion=completion(graph_optimization_names),
         ),
     ] = None,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(
-            "--tolerance",
-            metavar="X",
-            min=0,
-            help="The relative difference that is allowed; by default what rounding explains.",
-        ),
-    ] = None,
-    dim: Annotated[
-        list[str] | None,
-        typer.Option("--dim", metavar="NAME=SIZE", help="Give a symbolic dimension a size; may be repeated."),
-    ] = None,
-    input: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            metavar="NAME=SOURCE",
-            help="A file, or how to make the values of an input; may be repeated.",
-        ),
-    ] = None,
-    seed: Seed = 0,
+    tolerance: Annotated[float | None, tolerance_option()] = None,
+    dim: Annotated[list[str] | None, dim_option()] = None,
+    input: Annotated[list[str] | None, input_option()] = None,
+    seed: Annotated[int, seed_option()] = 0,
     write: Annotated[
         str | None,
         typer.Option("--write", metavar="DIR", help="Write the smallest model that shows it, with its data."),

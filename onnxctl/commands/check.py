@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from onnxctl.commands.options import Format, Json, MaxMemory, Timeout, chosen_format, parse_max_memory
+from onnxctl.commands.options import Format, Json, MaxMemory, Models, Timeout, chosen_format, parse_max_memory
 from onnxctl.errors import EXIT_NO
 
 EXAMPLES = """
@@ -18,9 +18,7 @@ onnxctl check model.onnx --json | jq '.data.files[].problems[]'
 
 
 def command(
-    models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="The model files; - reads one from standard input.")
-    ],
+    models: Models,
     strict: Annotated[bool, typer.Option("--strict", help="Let warnings count as errors do.")] = False,
     load: Annotated[
         bool, typer.Option("--load/--no-load", help="See whether onnxruntime opens it, in a process of its own.")

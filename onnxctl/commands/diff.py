@@ -11,9 +11,14 @@ from onnxctl.commands.options import (
     Json,
     check_positive,
     chosen_format,
+    comparisons_option,
+    dim_option,
+    input_option,
     parse_dims,
     parse_max_memory,
     parse_pairs,
+    seed_option,
+    tolerance_option,
 )
 from onnxctl.errors import EXIT_NO, UsageError
 
@@ -38,41 +43,11 @@ def command(
     run: Annotated[
         bool, typer.Option("--run", help="Run both on the same inputs as well.", rich_help_panel=_OUTPUTS)
     ] = False,
-    dim: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--dim",
-            metavar="NAME=SIZE",
-            help="Give a symbolic dimension of A a size; may be repeated.",
-            rich_help_panel=_OUTPUTS,
-        ),
-    ] = None,
-    input: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            metavar="NAME=SOURCE",
-            help="A file, or how to make the values of an input of A; may be repeated.",
-            rich_help_panel=_OUTPUTS,
-        ),
-    ] = None,
-    runs: Annotated[
-        int | None,
-        typer.Option("--runs", metavar="N", min=1, help="Runs with different values.", rich_help_panel=_OUTPUTS),
-    ] = None,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(
-            "--tolerance",
-            metavar="X",
-            min=0,
-            help="The relative difference that is allowed; by default what rounding explains.",
-            rich_help_panel=_OUTPUTS,
-        ),
-    ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Seed of the inputs.", rich_help_panel=_OUTPUTS)
-    ] = 0,
+    dim: Annotated[list[str] | None, dim_option(_OUTPUTS, more=" in both models")] = None,
+    input: Annotated[list[str] | None, input_option(_OUTPUTS)] = None,
+    runs: Annotated[int | None, comparisons_option(_OUTPUTS)] = None,
+    tolerance: Annotated[float | None, tolerance_option(_OUTPUTS)] = None,
+    seed: Annotated[int, seed_option(_OUTPUTS)] = 0,
     timeout: Annotated[
         float | None,
         typer.Option(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from onnxctl.commands.options import Format, Json, chosen_format
+from onnxctl.commands.options import Format, Json, chosen_format, completion
 
 EXAMPLES = """
 onnxctl explain
@@ -15,10 +15,21 @@ onnxctl explain --json | jq -r '.data.codes[] | select(.severity == "error").cod
 """
 
 
+def _codes() -> list[str]:
+    from onnxctl import api
+
+    return [each.code for each in api.explain().codes]
+
+
 def command(
     code: Annotated[
         str | None,
-        typer.Argument(metavar="[CODE]", show_default=False, help="A finding's code; without one, list all."),
+        typer.Argument(
+            metavar="[CODE]",
+            show_default=False,
+            help="A finding's code; without one, list all.",
+            autocompletion=completion(_codes),
+        ),
     ] = None,
     format: Format = "text",
     json: Json = False,

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from onnxctl.commands.options import Format, Json, chosen_format, parse_dim_series, parse_operators
+from onnxctl.commands.options import (
+    Format,
+    Json,
+    Models,
+    chosen_format,
+    dim_option,
+    parse_dim_series,
+    parse_operators,
+)
 from onnxctl.errors import EXIT_NO, UsageError
 
 if TYPE_CHECKING:
@@ -31,9 +39,7 @@ SortName = Literal["macs", "flops", "bytes", "params", "name", "order"]
 
 
 def command(
-    models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="The model file; - reads it from standard input.")
-    ],
+    models: Models,
     cost: Annotated[
         bool, typer.Option("--cost", help="Count MACs, FLOPs and bytes, by operator.", rich_help_panel=_WHAT)
     ] = False,
@@ -94,14 +100,7 @@ def command(
             rich_help_panel=_WHAT,
         ),
     ] = None,
-    dim: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--dim",
-            metavar="NAME=SIZE",
-            help="Give a symbolic dimension a size, or a series of sizes (1:512, 8:64:8 or 1,8,32); may be repeated.",
-        ),
-    ] = None,
+    dim: Annotated[list[str] | None, dim_option(more=", or a series of sizes (1:512, 8:64:8 or 1,8,32)")] = None,
     operator: Annotated[
         list[str] | None,
         typer.Option(

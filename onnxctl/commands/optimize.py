@@ -10,12 +10,19 @@ import typer
 from onnxctl.commands.options import (
     Format,
     Json,
+    Models,
     check_positive,
     chosen_format,
+    comparisons_option,
+    completion,
+    dim_option,
+    input_option,
     parse_dims,
     parse_max_memory,
     parse_names,
     parse_pairs,
+    seed_option,
+    tolerance_option,
 )
 from onnxctl.errors import EXIT_NO, UsageError
 
@@ -59,13 +66,14 @@ def _list_passes(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _pass_names() -> list[str]:
+    from onnxctl import api
+
+    return [name for name, _ in api.list_passes()]
+
+
 def command(
-    models: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="MODEL...", help="The model files; - reads one from standard input.", show_default=False
-        ),
-    ],
+    models: Models,
     output: Annotated[
         str | None, _option("--output", "-o", panel=_WHERE, metavar="OUTPUT", help="The file to write.")
     ] = None,
@@ -98,10 +106,7 @@ def command(
             "onnxsim's if they help.",
         ),
     ] = "default",
-    dim: Annotated[
-        list[str] | None,
-        _option("--dim", panel=_WHAT, metavar="NAME=SIZE", help="Fix a symbolic dimension at a size; may be repeated."),
-    ] = None,
+    dim: Annotated[list[str] | None, dim_option(_WHAT, more=" that stays in the result")] = None,
     with_engine: Annotated[
         list[Engine] | None,
         _option(
@@ -112,10 +117,24 @@ def command(
         ),
     ] = None,
     passes: Annotated[
-        str | None, _option("--passes", panel=_WHAT, metavar="A,B,...", help="Run these passes only.")
+        str | None,
+        _option(
+            "--passes",
+            panel=_WHAT,
+            metavar="A,B,...",
+            help="Run these passes only.",
+            autocompletion=completion(_pass_names),
+        ),
     ] = None,
     skip: Annotated[
-        str | None, _option("--skip", panel=_WHAT, metavar="A,B,...", help="Leave these passes out.")
+        str | None,
+        _option(
+            "--skip",
+            panel=_WHAT,
+            metavar="A,B,...",
+            help="Leave these passes out.",
+            autocompletion=completion(_pass_names),
+        ),
     ] = None,
     explain: Annotated[
         bool, _option("--explain", panel=_WHAT, help="Tell of everything that was left alone, and why.")
@@ -138,29 +157,10 @@ def command(
             help="Run both models on the same inputs; leave out what makes answers differ.",
         ),
     ] = True,
-    runs: Annotated[
-        int | None, _option("--runs", panel=_PROOF, metavar="N", min=1, help="Compare at least so many runs.")
-    ] = None,
-    input: Annotated[
-        list[str] | None,
-        _option(
-            "--input",
-            panel=_PROOF,
-            metavar="NAME=SOURCE",
-            help="Compare on this: a .npy, .npz, .pb or raw file, or random:normal and the like; may be repeated.",
-        ),
-    ] = None,
-    tolerance: Annotated[
-        float | None,
-        _option(
-            "--tolerance",
-            panel=_PROOF,
-            metavar="X",
-            min=0.0,
-            help="The relative difference allowed, instead of what rounding in the model explains.",
-        ),
-    ] = None,
-    seed: Annotated[int, _option("--seed", panel=_PROOF, metavar="N", min=0, help="Seed of the inputs.")] = 0,
+    runs: Annotated[int | None, comparisons_option(_PROOF)] = None,
+    input: Annotated[list[str] | None, input_option(_PROOF)] = None,
+    tolerance: Annotated[float | None, tolerance_option(_PROOF)] = None,
+    seed: Annotated[int, seed_option(_PROOF)] = 0,
     timeout: Annotated[
         float | None,
         _option(

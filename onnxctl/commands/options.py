@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -23,16 +23,15 @@ def check_positive(value: float | None) -> float | None:
     return value
 
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="The model file; - reads it from standard input.")]
+Models = Annotated[
+    list[str],
+    typer.Argument(metavar="MODEL...", help="The model files; - reads one from standard input.", show_default=False),
+]
 Format = Annotated[
     FormatName,
     typer.Option("--format", metavar="FORMAT", help="How to print the report: text, json or markdown."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
-Dim = Annotated[
-    list[str] | None,
-    typer.Option("--dim", metavar="NAME=SIZE", help="Give a symbolic dimension a size; may be repeated."),
-]
 Timeout = Annotated[
     float | None,
     typer.Option(
@@ -45,7 +44,64 @@ MaxMemory = Annotated[
         "--max-memory", metavar="SIZE", help="Memory a model may use, as 2GB; by default most of what is available."
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the generated inputs.", min=0)]
+
+
+def dim_option(panel: str | None = None, *, metavar: str = "NAME=SIZE", more: str = "") -> Any:
+    """`--dim`, with what the command does about it besides."""
+    text = f"Give an open dimension a size{more}; may be repeated."
+    return typer.Option("--dim", metavar=metavar, help=text, rich_help_panel=panel)
+
+
+def input_option(panel: str | None = None) -> Any:
+    """`--input`: where the values of an input come from."""
+    text = (
+        "An input's values: a .npy, .npz, .pb or raw file, or random:normal, random:uniform:LOW:HIGH, "
+        "random:integers:LOW:HIGH, ones, zeros, range, constant:VALUE; may be repeated."
+    )
+    return typer.Option("--input", metavar="NAME=SOURCE", help=text, rich_help_panel=panel)
+
+
+def seed_option(panel: str | None = None) -> Any:
+    """`--seed`: the same inputs again."""
+    return typer.Option("--seed", metavar="N", min=0, help="Seed of the generated inputs.", rich_help_panel=panel)
+
+
+def tolerance_option(panel: str | None = None) -> Any:
+    """`--tolerance`: how far outputs may be apart."""
+    text = "The relative difference allowed; by default what rounding in the model explains."
+    return typer.Option("--tolerance", metavar="X", min=0, help=text, rich_help_panel=panel)
+
+
+def comparisons_option(panel: str | None = None) -> Any:
+    """`--runs` where runs are compared and not timed."""
+    text = "Compare at least so many runs, each on other values."
+    return typer.Option("--runs", metavar="N", min=1, help=text, rich_help_panel=panel)
+
+
+def completion(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """What a shell offers for a comma-separated list of these names; they are asked for when it completes only."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, begun = incomplete.rpartition(",")
+        return [before + comma + name for name in names() if name.startswith(begun)]
+
+    return complete
+
+
+def graph_optimization_names() -> tuple[str, ...]:
+    """The levels that `--graph-optimization` takes."""
+    from onnxctl.reports.measurement import GraphOptimization
+
+    return get_args(GraphOptimization)
+
+
+def provider_names() -> list[str]:
+    """The providers that `--provider` takes."""
+    from onnxctl.runtime.providers import PROVIDERS
+
+    return [each.name for each in PROVIDERS]
+
+
 _DIM = re.compile(r"(?P<name>.*\S)\s*=\s*(?P<size>[0-9]+)\s*", re.DOTALL)
 _DIM_SERIES = re.compile(r"(?P<name>.*\S)\s*=\s*(?P<sizes>[0-9]+(,[0-9]+)+|[0-9]+:[0-9]+(:[0-9]+)?)\s*", re.DOTALL)
 _LARGEST_SIZE = 2**63 - 1

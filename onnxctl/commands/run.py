@@ -11,13 +11,20 @@ from onnxctl.commands.options import (
     Format,
     Json,
     MaxMemory,
+    Models,
     Timeout,
     check_positive,
     chosen_format,
+    completion,
+    dim_option,
+    graph_optimization_names,
+    input_option,
     parse_dim_series,
     parse_graph_optimizations,
     parse_max_memory,
     parse_pairs,
+    provider_names,
+    seed_option,
 )
 from onnxctl.errors import UsageError
 
@@ -83,35 +90,16 @@ def _option(*names: str, panel: str, help: str, metavar: str = "", **more: Any) 
 
 
 def command(
-    models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="The model file; - reads it from standard input.")
-    ],
-    input: Annotated[
-        list[str] | None,
-        _option(
-            "--input",
-            panel=_INPUTS,
-            metavar="NAME=SOURCE",
-            help="An input's values: a .npy, .npz, .pb or raw file, or random:normal, random:uniform:LOW:HIGH, "
-            "random:integers:LOW:HIGH, ones, zeros, range, constant:VALUE; may be repeated.",
-        ),
-    ] = None,
+    models: Models,
+    input: Annotated[list[str] | None, input_option(_INPUTS)] = None,
     data: Annotated[
         str | None,
         _option("--data", panel=_INPUTS, metavar="FOLDER", help="An ONNX test data set to take the inputs from."),
     ] = None,
     dim: Annotated[
-        list[str] | None,
-        _option(
-            "--dim",
-            panel=_INPUTS,
-            metavar="NAME=SIZE[,SIZE]",
-            help="Give a symbolic dimension a size; several are compared; may be repeated.",
-        ),
+        list[str] | None, dim_option(_INPUTS, metavar="NAME=SIZE[,SIZE]", more="; several are compared")
     ] = None,
-    seed: Annotated[
-        int, _option("--seed", panel=_INPUTS, metavar="N", help="Seed of the generated inputs.", min=0)
-    ] = 0,
+    seed: Annotated[int, seed_option(_INPUTS)] = 0,
     verify: Annotated[
         bool,
         _option(
@@ -141,6 +129,7 @@ def command(
             metavar="NAME[,NAME]",
             help="What to run on: cpu, cuda, ...; a chain runs each node on the first that takes it; given several "
             "times, they are compared; see 'onnxctl providers'.",
+            autocompletion=completion(provider_names),
         ),
     ] = None,
     provider_option: Annotated[
@@ -168,6 +157,7 @@ def command(
             panel=_WHERE,
             metavar="NAME",
             help="Fail with exit code 4 where a node that computes is left to the CPU.",
+            autocompletion=completion(provider_names),
         ),
     ] = None,
     threads: Annotated[
@@ -185,6 +175,7 @@ def command(
             metavar="LEVEL[,LEVEL]",
             help="How far onnxruntime rewrites the graph: disable, basic, extended, layout or all; several are "
             "compared.",
+            autocompletion=completion(graph_optimization_names),
         ),
     ] = "all",
     session_config: Annotated[

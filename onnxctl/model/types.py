@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from onnx import FunctionProto, GraphProto, TensorShapeProto, TypeProto
 
+from onnxctl.model.names import as_text
+
 Shape = tuple[int | str | None, ...]
 """Sizes, symbols, None where unknown."""
 
@@ -15,6 +17,16 @@ def dimension(dim: TensorShapeProto.Dimension) -> int | str | None:
     if dim.HasField("dim_value"):
         return int(dim.dim_value) if dim.dim_value >= 0 else None
     return str(dim.dim_param) if dim.dim_param else None
+
+
+def unnamed_dimensions(graph: GraphProto) -> dict[str, TensorShapeProto.Dimension]:
+    """The inputs' dimensions that have neither size nor symbol, as reports and --dim call them: "x.0" is x's first."""
+    return {
+        f"{as_text(value.name)}.{axis}": dim
+        for value in graph.input
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim)
+        if not dim.dim_param and not dim.HasField("dim_value")
+    }
 
 
 def innermost_tensor(kind: TypeProto) -> TypeProto.Tensor | TypeProto.SparseTensor | None:

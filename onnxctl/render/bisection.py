@@ -15,7 +15,7 @@ _SHOWN = 20
 def bisection_document(report: BisectReport) -> Document:
     """The account of a bisection laid out."""
     blocks: list[Block] = [
-        Heading(report.before.path, _against(report.before, report.after), level=1),
+        Heading(_sides(report.before, report.after), report.verdict, level=1),
         Facts(_facts(report)),
     ]
     if report.verdict == "same":
@@ -39,9 +39,9 @@ def bisection_document(report: BisectReport) -> Document:
     return Document(tuple(blocks))
 
 
-def _against(before: BisectSide, after: BisectSide) -> str:
+def _sides(before: BisectSide, after: BisectSide) -> str:
     """What is held against what."""
-    parts = [f"-> {after.path}"] if before.path != after.path else []
+    parts = [before.path if before.path == after.path else f"{before.path} -> {after.path}"]
     for old, new in ((before.provider, after.provider), (before.graph_optimization, after.graph_optimization)):
         if old != new:
             parts.append(f"{old} -> {new}")

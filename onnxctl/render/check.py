@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnxctl.render.document import Block, Cell, Column, Document, Heading, Paragraph, Style, Styled, Table
+from onnxctl.render.document import Block, Cell, Column, Document, Findings, Heading, Paragraph, Style, Styled, Table
+from onnxctl.render.findings import finding_blocks
 from onnxctl.render.units import count_of, format_duration
-from onnxctl.reports import CheckedFile, CheckProblem, CheckReport, CheckStep
+from onnxctl.reports import CheckedFile, CheckProblem, CheckReport, CheckStep, Finding
 
-_SEVERITIES: dict[str, Style] = {"info": "dim", "warning": "warning", "error": "bad"}
 _STATUS: dict[str, Style] = {"passed": "good", "failed": "bad", "not checked": "warning"}
 
 
@@ -34,9 +34,8 @@ def _file(file: CheckedFile, *, level: int, steps: bool) -> list[Block]:
     blocks: list[Block] = [Heading(file.path, _counts(file), level=level)]
     if steps:
         blocks.append(_steps(file.steps))
-    if file.problems:
-        blocks += [Heading("Problems"), _problems(file.problems)] if steps else [_problems(file.problems)]
-    return blocks
+    found = tuple(map(_as_finding, file.problems))
+    return blocks + (finding_blocks(found) if steps else [Findings(found)])
 
 
 def _counts(file: CheckedFile) -> str:
@@ -72,20 +71,12 @@ def _steps(steps: Sequence[CheckStep]) -> Table:
     return Table(columns, tuple(rows), titled=False)
 
 
-def _problems(problems: Sequence[CheckProblem]) -> Table:
-    columns = (
-        Column(title="severity"),
-        Column(title="where", overflow="cut", code=True),
-        Column(title="what", overflow="wrap"),
-        Column(title="code", style="dim", code=True),
+def _as_finding(problem: CheckProblem) -> Finding:
+    """The problem as all commands show what they found; the field follows the place."""
+    return Finding(
+        code=problem.code,
+        severity=problem.severity,
+        message=problem.message,
+        hint=problem.hint,
+        where=" ".join(filter(None, (problem.where, problem.field and f"({problem.field})"))),
     )
-    rows: list[tuple[Cell, ...]] = []
-    for each in problems:
-        rows.append((Styled(each.severity, _SEVERITIES[each.severity]), _place(each), each.message, each.code))
-        if each.hint:
-            rows.append(("", "", Styled(each.hint, "dim"), ""))
-    return Table(columns, tuple(rows), titled=False)
-
-
-def _place(problem: CheckProblem) -> str:
-    return f"{problem.where} [{problem.field}]" if problem.field else problem.where

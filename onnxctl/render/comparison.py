@@ -68,8 +68,8 @@ def _common_folder(paths: Sequence[str]) -> str:
 
 
 def _opset(model: ModelSummary) -> str:
-    versions = [version for domain, version in model.opset_imports if domain in ("", "ai.onnx")]
-    return ", ".join(map(str, versions))
+    versions = (str(version) for domain, version in model.opset_imports if domain in ("", "ai.onnx"))
+    return ", ".join(dict.fromkeys(versions))
 
 
 def _findings(model: ModelSummary) -> Cell:

@@ -101,7 +101,7 @@ def _coverage(coverage: ProviderCoverage, gaps: Sequence[KernelGap]) -> str:
     """For how many nodes there are kernels, and what becomes of the others."""
     nodes = count_of(coverage.node_count, "node")
     if not gaps:
-        return f"has kernels for all {nodes}"
+        return "has kernels for every node"
     lacking = sum(each.count for each in gaps)
     counts = Counter[str]()
     for each in gaps:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from onnxctl.render.document import Block, Cell, Column, Facts, Heading, Paragraph, Styled, Table
-from onnxctl.render.units import count_of, format_bytes, format_count, format_quantity, operator_name
+from onnxctl.render.units import count_of, format_bytes, format_count, format_quantity, format_share, operator_name
 
 if TYPE_CHECKING:
     from onnxctl.reports import NodeDetail, NodeInfo, ValueInfo, WeightInfo, WeightStatistics
@@ -164,7 +164,7 @@ def _statistics(weight: WeightInfo) -> tuple[str, ...]:
     zeros = statistics.zero_count / max(weight.element_count, 1)
     return (
         *map(_short, (statistics.minimum, statistics.maximum, statistics.mean, statistics.std)),
-        "" if not zeros else f"{zeros:.1%}" if zeros >= 0.001 else "<0.1%",
+        "" if not zeros else format_share(zeros),
         draw_histogram(statistics),
     )
 

@@ -13,6 +13,7 @@ from onnxctl.render.units import (
     format_count,
     format_duration,
     format_number,
+    format_share,
     operator_name,
 )
 from onnxctl.reports import (
@@ -223,9 +224,9 @@ def _weight_row(change: WeightChange) -> tuple[Cell, ...]:
     kinds = [kind for kind in (change.before_type, change.after_type) if kind is not None]
     share = ""
     if change.changed_count is not None and change.element_count:
-        share = f"{change.changed_count / change.element_count:.0%}"
-        if share == "0%":
-            share = f"{change.changed_count:,} of {change.element_count:,}" if change.changed_count else "0"
+        share = format_share(change.changed_count / change.element_count)
+        if 0 < change.changed_count < change.element_count / 200:
+            share = f"{change.changed_count:,} of {change.element_count:,}"
     return (
         Styled(change.status, _STATUS[change.status]),
         name or "",
@@ -238,11 +239,15 @@ def _weight_row(change: WeightChange) -> tuple[Cell, ...]:
     )
 
 
+_ROUNDING = 1e-12
+"""So far from 1 is the cosine of equal values by its own arithmetic."""
+
+
 def _cosine(value: float | None) -> str:
     """Near 1 the distance from it tells more than any number of nines."""
     if value is None:
         return ""
-    return f"1 - {1 - value:.1e}" if 0 < 1 - value < 0.001 else f"{value:.4g}"
+    return f"1 - {1 - value:.1e}" if _ROUNDING < 1 - value < 0.001 else f"{value:.4g}"
 
 
 # ---------------------------------------------------------------- outputs
@@ -279,7 +284,7 @@ def output_table(outputs: Sequence[OutputDifference]) -> Table:
             format_number(each.max_relative),
             format_number(each.tolerance),
             _cosine(each.cosine),
-            ", ".join(f"top-{top.k} {top.same_set:.1%}" for top in each.top),
+            ", ".join(f"top-{top.k} {format_share(top.same_set)}" for top in each.top),
         )
         for each in outputs
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
 from onnxctl.render.document import (
     Block,
@@ -10,7 +11,6 @@ from onnxctl.render.document import (
     Column,
     Document,
     Facts,
-    Findings,
     Heading,
     Histogram,
     Paragraph,
@@ -18,8 +18,18 @@ from onnxctl.render.document import (
     Styled,
     Table,
 )
+from onnxctl.render.findings import finding_blocks
 from onnxctl.render.profile import profile_blocks
-from onnxctl.render.units import count_of, format_bytes, format_count, format_duration, format_number, format_rate
+from onnxctl.render.units import (
+    count_of,
+    format_bytes,
+    format_closeness,
+    format_count,
+    format_duration,
+    format_number,
+    format_rate,
+    format_share,
+)
 from onnxctl.reports import Assertion, DataSetCheck, Environment, Ratio, RunReport, ValueSummary
 
 _FEWEST_DRAWN = 20
@@ -27,6 +37,8 @@ _FEWEST_DRAWN = 20
 
 _BIN_COUNT = 8
 _MOST_NODES = 12
+_MOST_VALUES = 12
+"""Inputs or outputs that are shown."""
 
 
 def measurement_document(report: RunReport) -> Document:
@@ -50,8 +62,7 @@ def measurement_document(report: RunReport) -> Document:
         blocks += [Heading("Verification"), _verification(report.verification)]
     if report.assertions or report.baseline:
         blocks += [Heading("Judgement"), _judgement(report)]
-    if report.findings:
-        blocks += [Heading("Findings"), Findings(report.findings)]
+    blocks += finding_blocks(report.findings)
     blocks.append(Paragraph(environment_line(report.environment), "dim"))
     return Document(tuple(blocks))
 
@@ -95,7 +106,11 @@ def _memory(report: RunReport) -> str:
 def _placement(report: RunReport) -> str:
     parts = []
     for each in report.placement:
-        share = "" if each.time_share is None or len(report.placement) == 1 else f" ({each.time_share:.0%} of the time)"
+        share = (
+            ""
+            if each.time_share is None or len(report.placement) == 1
+            else f" ({format_share(each.time_share)} of the time)"
+        )
         parts.append(f"{count_of(each.node_count, 'node')} on {each.provider}{share}")
     if report.device_copy_count:
         parts.append(count_of(report.device_copy_count, "copy between devices", "copies between devices"))
@@ -130,8 +145,7 @@ def verification_row(check: DataSetCheck) -> tuple[Cell, ...]:
     source = check.source or "the CPU without graph optimizations"
     worst = max((each.max_relative for each in check.outputs), default=0.0)
     allowed = max((each.tolerance for each in check.outputs), default=0.0)
-    outputs = count_of(len(check.outputs), "output")
-    detail = check.reason or f"{outputs}, off by {format_number(worst)} at most, allowed is {format_number(allowed)}"
+    detail = check.reason or f"{count_of(len(check.outputs), 'output')} {format_closeness(worst, allowed)}"
     return Styled(check.status, _VERDICT_STYLES[check.status]), source, detail
 
 
@@ -207,14 +221,17 @@ def _latency(report: RunReport) -> Table:
 
 
 def _values(values: Sequence[ValueSummary]) -> Block:
-    rows = tuple((each.name, _type(each), _range(each), _remark(each)) for each in values)
+    shown = values if len(values) <= _MOST_VALUES else values[: _MOST_VALUES - 1]
+    rows: list[tuple[Cell, ...]] = [(each.name, _type(each), _range(each), _remark(each)) for each in shown]
+    if len(shown) < len(values):
+        rows.append((Styled(f"… {len(values) - len(shown)} more", "dim"), "", "", ""))
     columns = (
         Column(title="name", overflow="cut", code=True),
         Column(title="type", overflow="cut", code=True),
         Column(title="values"),
         Column(title="note", overflow="wrap", style="dim"),
     )
-    return Table(columns, rows, titled=False) if rows else Paragraph("  none", "dim")
+    return Table(columns, tuple(rows), titled=False) if rows else Paragraph("  none", "dim")
 
 
 def _type(value: ValueSummary) -> str:
@@ -226,6 +243,8 @@ def _type(value: ValueSummary) -> str:
 def _range(value: ValueSummary) -> str:
     if value.minimum is None or value.maximum is None:
         return value.sample
+    if value.minimum == value.maximum and not value.nan_count:
+        return ("all " if value.shape and prod(value.shape) > 1 else "") + format_number(value.minimum)
     figures = f"{format_number(value.minimum)} to {format_number(value.maximum)}"
     return figures if value.mean is None else f"{figures}, mean {format_number(value.mean)}"
 

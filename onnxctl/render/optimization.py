@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from onnxctl.render.document import Block, Cell, Column, Document, Findings, Heading, Paragraph, Style, Styled, Table
+from onnxctl.render.document import Block, Cell, Column, Document, Heading, Paragraph, Style, Styled, Table
+from onnxctl.render.findings import finding_blocks
 from onnxctl.render.units import (
     count_of,
     format_bytes,
     format_change,
+    format_closeness,
     format_count,
     format_duration,
     format_number,
@@ -32,7 +34,7 @@ _VERDICTS: dict[str, Style] = {"equal": "good", "different": "bad", "not verifie
 def optimization_document(report: OptimizeReport) -> Document:
     """The account of an optimization laid out."""
     blocks: list[Block] = [
-        Heading(report.path, f"-> {report.output}" if report.output is not None else "nothing written", level=1),
+        Heading(report.path, _destination(report), level=1),
         _before_and_after(report.before, report.after),
     ]
     operators = _changed_operators(report.before, report.after)
@@ -44,10 +46,15 @@ def optimization_document(report: OptimizeReport) -> Document:
     if report.speed is not None:
         blocks += [Heading("Speed", _how_measured(report.speed)), _speed(report.speed)]
     blocks += _verification(report.verification)
-    if report.findings:
-        blocks += [Heading("Findings"), Findings(report.findings)]
+    blocks += finding_blocks(report.findings)
     blocks.append(Paragraph(_outcome(report)))
     return Document(tuple(blocks))
+
+
+def _destination(report: OptimizeReport) -> str:
+    if report.output is not None:
+        return f"-> {report.output}"
+    return "dry run" if report.status == "dry run" else "nothing written"
 
 
 def many_document(report: OptimizeManyReport) -> Document:
@@ -151,24 +158,22 @@ def _refusals(refusals: Sequence[Refusal]) -> Table:
     explained = any(each.nodes for each in refusals)
     ordered = sorted(refusals, key=lambda each: -each.count)
     shown = ordered if explained else ordered[:_MOST_REFUSALS]
-    rows: list[tuple[Cell, ...]] = [
-        (each.pass_name, format_count(each.count), each.reason, ", ".join(each.nodes) or each.where) for each in shown
+    columns = [
+        Column(title="pass", code=True),
+        Column(title="nodes", align="right"),
+        Column(title="for example", overflow="cut", style="dim", code=True),
+        Column(title="why", overflow="wrap"),
     ]
+    rows: list[tuple[Cell, ...]] = [
+        (each.pass_name, format_count(each.count), each.where, each.reason) for each in shown
+    ]
+    if explained:  # the longest column comes last
+        columns[2:] = [columns[3], Column(title="which", overflow="wrap", style="dim")]
+        rows = [(*row[:2], each.reason, ", ".join(each.nodes)) for row, each in zip(rows, shown, strict=True)]
     if len(shown) < len(ordered):
         more = f"… {count_of(len(ordered) - len(shown), 'more reason')}: --explain"
         rows.append((Styled(more, "dim"), "", "", ""))
-    columns = (
-        Column(title="pass", code=True),
-        Column(title="nodes", align="right"),
-        Column(title="why", overflow="wrap"),
-        Column(
-            title="which" if explained else "for example",
-            overflow="wrap" if explained else "cut",
-            style="dim",
-            code=not explained,
-        ),
-    )
-    return Table(columns, tuple(rows))
+    return Table(tuple(columns), tuple(rows))
 
 
 # ---------------------------------------------------------------- speed
@@ -229,11 +234,8 @@ def _verdict(verification: Verification) -> str:
 
 
 def _closeness(outputs: Sequence[OutputComparison]) -> str:
-    worst = max((each.max_absolute for each in outputs), default=0.0)
-    tolerance = max((each.tolerance for each in outputs), default=0.0)
-    if worst == 0:
-        return "identical"
-    return f"equal within {format_number(tolerance)} (largest difference {format_number(worst)})"
+    worst = max((each.max_relative for each in outputs), default=0.0)
+    return format_closeness(worst, max((each.tolerance for each in outputs), default=0.0))
 
 
 def _differences(outputs: Sequence[OutputComparison]) -> Table:
@@ -262,5 +264,5 @@ def _outcome(report: OptimizeReport) -> str:
     elapsed = format_duration(report.elapsed_ns) + (f" ({stages})" if stages else "")
     if report.files_written:
         return f"wrote {', '.join(report.files_written)} in {elapsed}"
-    reasons = {"dry run": "this was a dry run: ", "not faster": "it did not become faster: "}
+    reasons = {"dry run": "dry run: ", "not faster": "it did not become faster: "}
     return f"{reasons.get(report.status, '')}nothing written; {elapsed}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onnxctl.render.document import Block, Cell, Column, Facts, Heading, Paragraph, Table
-from onnxctl.render.units import count_of, format_bytes, format_count, format_number, operator_name
+from onnxctl.render.units import count_of, format_bytes, format_count, format_number, format_share, operator_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def precision_blocks(report: PrecisionReport) -> list[Block]:
             Column(title="quantized"),
         )
         arithmetic = tuple(
-            (each.type, format_count(each.node_count), _percent(each.share), _SCHEMES[each.scheme])
+            (each.type, format_count(each.node_count), format_share(each.share), _SCHEMES[each.scheme])
             for each in report.macs
         )
         blocks.append(Table(columns, arithmetic))
@@ -58,7 +58,7 @@ def _stored_as(row: WeightPrecision) -> str:
 
 def _stored_row(what: str, rows: Sequence[WeightPrecision]) -> tuple[Cell, ...]:
     elements, size = sum(each.element_count for each in rows), sum(each.byte_count for each in rows)
-    return what, format_count(elements), format_bytes(size), _percent(sum(each.byte_share for each in rows))
+    return what, format_count(elements), format_bytes(size), format_share(sum(each.byte_share for each in rows))
 
 
 def _in_float(operators: Sequence[FloatOperator]) -> list[Block]:
@@ -75,7 +75,7 @@ def _in_float(operators: Sequence[FloatOperator]) -> list[Block]:
             operator_name(each.domain, each.op_type),
             each.dtype,
             format_count(each.node_count),
-            _percent(each.mac_share) if each.mac_share else "",
+            format_share(each.mac_share) if each.mac_share else "",
             each.where,
         )
         for each in shown
@@ -92,8 +92,12 @@ def _facts(report: PrecisionReport) -> tuple[tuple[str, Cell], ...]:
     rows: list[tuple[str, Cell]] = []
     if report.bits_per_weight is not None:
         rows.append(("bits per weight", f"{report.bits_per_weight:.4g}"))
-        quantized = f"{_percent(report.quantized_element_share)} of parameters, "
-        rows.append(("quantized", f"{quantized}{_percent(report.quantized_byte_share)} of bytes"))
+        elements, size = format_share(report.quantized_element_share), format_share(report.quantized_byte_share)
+        rows.append(
+            ("quantized", f"{elements} of parameters, {size} of bytes" if report.quantized_byte_share else "none")
+        )
+    else:
+        rows.append(("weights", "none"))
     casts = count_of(report.cast_count, "Cast")
     back = (
         f", {format_count(report.cast_chain_count)} of them back to the type before" if report.cast_chain_count else ""
@@ -168,20 +172,8 @@ def _half(half: HalfReport) -> list[Block]:
 
 
 def _part(count: int, whole: int) -> str:
-    return f"{format_count(count)} ({_percent(count / whole)})" if count else "none"
+    return f"{format_count(count)} ({format_share(count / whole)})" if count else "none"
 
 
 def _shown(shown: int, total: int) -> str:
     return f"{shown} of {format_count(total)}" if shown < total else format_count(total)
-
-
-def _percent(share: float) -> str:
-    """A share in percent: 0 %, < 0.01 %, 0.04 %, 12.3 %, 100 %."""
-    percent = share * 100
-    if percent in (0, 100):
-        return f"{percent:.0f} %"
-    if percent >= 99.95:
-        return "> 99.9 %"
-    if percent < 0.01:
-        return "< 0.01 %"
-    return f"{percent:.1f} %" if percent >= 0.1 else f"{percent:.2f} %"

@@ -97,8 +97,8 @@ def _of_peak(of: NodeProfile | OperatorProfile) -> str:
     if max(compute, bandwidth) < _WORTH_TELLING:
         return ""
     if compute >= bandwidth:
-        return f"{compute:.0%} compute"
-    return "from cache" if bandwidth > _FROM_CACHE else f"{bandwidth:.0%} memory"
+        return f"{compute * 100:.0f} % compute"
+    return "from cache" if bandwidth > _FROM_CACHE else f"{bandwidth * 100:.0f} % memory"
 
 
 def _memory(node: NodeProfile) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from textwrap import shorten
@@ -23,6 +22,7 @@ from onnxctl.render.document import (
     Styled,
     Table,
 )
+from onnxctl.render.findings import finding_blocks
 from onnxctl.render.units import count_of, format_bytes, format_count, operator_name
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _sections(report: ModelSummary) -> list[Block]:
 
         if report.cost is not None:
             blocks += cost_blocks(report.cost, report.parameter_count, len(report.operators))
-        if report.memory is not None:
+        if report.memory is not None and (report.memory.peak_bytes is not None or report.sweep is None):
             blocks += memory_blocks(report.memory)
         if report.sweep is not None:
             blocks += sweep_blocks(report.sweep)
@@ -151,18 +151,10 @@ def _sections(report: ModelSummary) -> list[Block]:
 
         blocks += compatibility_blocks(report.compatibility)
     if report.looked_closer:
-        blocks += _all_findings(report.findings)
+        blocks += finding_blocks(report.findings) or [Heading("Findings", "none")]
     if blocks and report.text is not None:
         blocks += [Heading("Text"), Code(report.text)]
     return blocks
-
-
-def _all_findings(findings: Sequence[Finding]) -> list[Block]:
-    counts = Counter(each.severity for each in findings)
-    note = ", ".join(f"{counts[severity]} {severity}" for severity in counts)
-    if not findings:
-        return [Heading("Findings", "none"), Paragraph("Nothing was found that is worth telling.")]
-    return [Heading("Findings", f"{note}; onnxctl explain CODE tells more"), Findings(tuple(findings))]
 
 
 def _learned(nodes: Sequence[LearnedNode], room: int) -> list[Block]:

@@ -52,7 +52,7 @@ _READABLE = 16
 """Cells that a column which may be cut should have, as long as columns can be left out instead."""
 _LONGEST_BAR = 24
 _MOST_LISTED_LINES = 2
-_WIDEST_PADDING = 60
+_WIDEST_PADDING = 80
 
 
 def render(report: Report, screen: Screen) -> str:

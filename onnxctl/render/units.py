@@ -37,7 +37,7 @@ def format_quantity(quantity: Quantity | None, unit: str = "", longest: int = 4)
         return format_bytes(quantity.value) if unit else format_amount(quantity.value)
     terms = sorted(quantity.terms, key=lambda term: -abs(term[0]))
     text = ""
-    for coefficient, factors in terms[:longest]:
+    for coefficient, factors in sorted(terms[:longest], key=lambda term: not term[1]):  # what is constant comes last
         number = _scaled(abs(coefficient), _UNITS).replace(" ", "") + unit
         amount = (
             factors if factors and abs(coefficient) == 1 and not unit else "*".join(filter(None, (number, factors)))
@@ -74,6 +74,25 @@ def format_change(before: float, after: float) -> str:
         if abs(percent) >= 0.1
         else f"{percent:+.1g} %"
     )
+
+
+def format_share(share: float) -> str:
+    """A share in percent: 0 %, < 0.01 %, 0.04 %, 12.3 %, 100 %."""
+    percent = share * 100
+    if percent in (0, 100):
+        return f"{percent:.0f} %"
+    if percent >= 99.95:
+        return "> 99.9 %"
+    if percent < 0.01:
+        return "< 0.01 %"
+    return f"{percent:.1f} %" if percent >= 0.1 else f"{percent:.2f} %"
+
+
+def format_closeness(difference: float, tolerance: float) -> str:
+    """How near outputs are: identical, or how far they are apart (relatively) and how far they may be."""
+    if difference == 0:
+        return "identical"
+    return f"equal (relative difference {difference:.1e} at most, {tolerance:.1e} allowed)"
 
 
 def format_rate(per_second: float, what: str) -> str:

@@ -139,22 +139,23 @@ def _overhead(report: ProfileReport, median_ns: float) -> str:
         calls = sum(each.calls_per_run for each in report.nodes)
         starting = (peak.call_ns + calls * peak.node_ns) / max(median_ns, 1)
         if starting > OVERHEAD:
+            nodes = "1 node" if round(calls) == 1 else f"{round(calls):,} nodes"
             return (
-                f"Bound by overhead: starting a run of {round(calls):,} nodes takes {min(starting, 1):.0%} of its "
-                "time, whatever they compute; larger batches, or fewer nodes, would help."
+                f"Bound by overhead: starting a run of {nodes} takes {_percent(min(starting, 1))} of its time, "
+                "whatever is computed; larger batches, or fewer nodes, would help."
             )
     outside = (min(median_ns, report.run_ns) - report.nodes_ns) / max(median_ns, 1)  # what the profiler adds is no part
     if outside > OVERHEAD:
         return (
-            f"Bound by overhead: {outside:.0%} of a run passes outside the nodes, where inputs and outputs are handed "
-            "over; larger batches, or fewer nodes, would help."
+            f"Bound by overhead: {_percent(outside)} of a run passes outside the nodes, where inputs and outputs are "
+            "handed over; larger batches, or fewer nodes, would help."
         )
     return ""
 
 
 def _limit(report: ProfileReport) -> str:
     slowest = report.operators[0]
-    where = f"{slowest.op_type} takes {slowest.share:.0%} of the time in nodes"
+    where = f"{slowest.op_type} takes {_percent(slowest.share)} of the time in nodes"
     if report.peak is None or report.compute_share is None:
         return f"{where}."
     computing, moving = _limited_shares(report.nodes)
@@ -167,7 +168,7 @@ def _limit(report: ProfileReport) -> str:
 
 
 def _percent(share: float) -> str:
-    return "less than 1%" if share < 0.01 else f"{share:.0%}"
+    return "less than 1 %" if share < 0.01 else f"{share * 100:.0f} %"
 
 
 def _limited_shares(nodes: Sequence[NodeProfile]) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,8 +19,9 @@ from onnx import TensorProto, TypeProto
 from onnxctl.errors import InvalidModel, OnnxctlError, ResourceLimit, UnsupportedModel, UsageError
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model
+from onnxctl.model.names import as_text
 from onnxctl.model.tensors import DTYPES, dtype_name, raw_byte_count
-from onnxctl.model.types import innermost_tensor
+from onnxctl.model.types import innermost_tensor, unnamed_dimensions
 from onnxctl.runtime.domains import (
     brightest_pixel,
     domain_by_name,
@@ -139,8 +140,9 @@ def required_inputs(model: Model) -> dict[str, TypeProto]:
 
 
 def required_symbols(model: Model) -> frozenset[str]:
-    """The symbolic dimensions of the inputs that must be given."""
-    return frozenset(symbol for kind in required_inputs(model).values() for symbol in _symbols(kind))
+    """The open dimensions of the inputs that must be given: symbols, and what unnamed ones are called."""
+    named = frozenset(symbol for kind in required_inputs(model).values() for symbol in _symbols(kind))
+    return named.union(unnamed_dimensions(model.proto.graph))
 
 
 # ---------------------------------------------------------------- memory
@@ -192,10 +194,12 @@ def _plan(model: Model, graphs: ModelGraphs, dims: Mapping[str, int], attempt: i
     types = required_inputs(model)
     types |= {value.name: value.type for value in model.proto.graph.input if value.name in given.names}
     symbols = {symbol: Size(symbol) for kind in types.values() for symbol in _symbols(kind)}
-    _check_dims(dims, symbols)
+    unnamed = unnamed_dimensions(model.proto.graph)
+    _check_dims(dims, symbols, unnamed)
+    symbols |= {name: Size(name) for name in dims if name not in symbols}
     for symbol, size in dims.items():
         symbols[symbol].settle(size)
-    open_shapes = {name: _open_shape(_tensor_type(name, kind), symbols) for name, kind in types.items()}
+    open_shapes = {name: _open_shape(name, _tensor_type(name, kind), symbols) for name, kind in types.items()}
     _settle_given(given, open_shapes, dims)
     trace = _traced(graphs, types, open_shapes, symbols)
     places = [
@@ -235,10 +239,10 @@ def _traced(
     return trace_inputs(graphs, shapes, symbols)
 
 
-def _check_dims(dims: Mapping[str, int], symbols: Mapping[str, Size]) -> None:
-    known = sorted(symbol for symbol in symbols if symbol not in _UNNAMED)
+def _check_dims(dims: Mapping[str, int], symbols: Mapping[str, Size], unnamed: Iterable[str]) -> None:
+    known = sorted({symbol for symbol in symbols if symbol not in _UNNAMED}.union(unnamed))
     for symbol, size in dims.items():
-        if symbol not in symbols:
+        if symbol not in symbols and symbol not in known:
             there = f"its symbols are {', '.join(map(repr, known))}" if known else "it has none"
             raise UsageError(f"the model's inputs have no symbolic dimension {symbol!r}: {there}")
         if size < 0:
@@ -282,15 +286,15 @@ def _dtype(name: str, kind: TypeProto) -> str:
     return dtype_name(_tensor_type(name, kind).elem_type)
 
 
-def _open_shape(tensor: TypeProto.Tensor | TypeProto.SparseTensor, symbols: Mapping[str, Size]) -> Shape:
+def _open_shape(name: str, tensor: TypeProto.Tensor | TypeProto.SparseTensor, symbols: Mapping[str, Size]) -> Shape:
     if not tensor.HasField("shape"):
         return None
     dims: list[Dim] = []
-    for dim in tensor.shape.dim:
+    for axis, dim in enumerate(tensor.shape.dim):
         if dim.HasField("dim_value") and dim.dim_value >= 0:
             dims.append(int(dim.dim_value))
         else:
-            dims.append(symbols.get(dim.dim_param) or Size())
+            dims.append(symbols.get(dim.dim_param or f"{as_text(name)}.{axis}") or Size())
     return tuple(dims)
 
 

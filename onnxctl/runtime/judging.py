@@ -123,7 +123,8 @@ def judge(condition: Condition, report: RunReport | VariantReport) -> Assertion:
         return Assertion(text=condition.text, passed=False, message=f"{condition.metric} was not measured here")
     size = _UNITS[metric.kind][condition.unit]
     passed = _RELATIONS[condition.relation](value, condition.limit)
-    shown = f"{value / size:.4g} {condition.unit}".strip()
+    figure = value / size
+    shown = (f"{figure:,.0f}" if figure >= 1000 else f"{figure:.4g}") + f" {condition.unit}".rstrip()
     return Assertion(text=condition.text, passed=passed, message=f"{condition.metric} is {shown}")
 
 

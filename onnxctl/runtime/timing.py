@@ -282,7 +282,7 @@ def doubts(timing: Timing, conditions: Conditions, *, precision: float = 0.0) ->
         found.append(
             _doubt(
                 "unsteady",
-                f"the runs became {abs(drift):.0%} {word} while they were timed",
+                f"the runs became {abs(drift) * 100:.0f} % {word} while they were timed",
                 "raise --warmup or --duration, or let the machine cool down",
             )
         )

@@ -206,6 +206,14 @@ def test_a_frozen_size_is_frozen_everywhere(tmp_path: Path) -> None:
     assert report.verification.status == "equal"
 
 
+def test_a_dimension_without_a_name_is_fixed_by_that_of_its_input(tmp_path: Path) -> None:
+    source = write_model(tmp_path, "g (float[?, 4] x) => (float[?, 4] y) { y = Relu(x) }")
+    report = optimize(source, str(tmp_path / "out.onnx"), dims={"x.0": 3})
+    shape = onnx.load(tmp_path / "out.onnx").graph.input[0].type.tensor_type.shape
+    assert [dim.dim_value for dim in shape.dim] == [3, 4]
+    assert report.verification.status == "equal"
+
+
 @pytest.mark.parametrize(
     ("text", "dims", "said"),
     [

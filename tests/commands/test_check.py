@@ -138,7 +138,7 @@ def test_the_command_tells_the_place_and_the_remedy_and_ends_in_1(tmp_path: Path
     done = command("check", saved(tmp_path, model))
     text = done.stdout.decode()
     assert (done.returncode, done.stderr) == (1, b"")
-    assert "[red]\\x1b[31m [bogus]" in text and "\x1b" not in text
+    assert "[red]\\x1b[31m (bogus): " in text and "\x1b" not in text
     assert "it belongs beside the model" in text
     assert "2 errors" in text
 

@@ -32,7 +32,7 @@ def polynomial(*terms: tuple[int, str]) -> Quantity:
         (Quantity(value=1234, expression=""), "B", "1.23 kB"),
         (polynomial((4_087_140_352, "batch")), "", "4.09G*batch"),
         (polynomial((18_432, "batch*seq^2"), (84_934_656, "batch*seq")), "", "84.9M*batch*seq + 18.4k*batch*seq^2"),
-        (polynomial((1, "n"), (3, "")), "", "3 + n"),
+        (polynomial((1, "n"), (3, "")), "", "n + 3"),
         (polynomial((1, "n")), "B", "1B*n"),
         (polynomial((6203, "seq"), (-6184, "max(seq - 512, 0)")), "B", "6.20kB*seq - 6.18kB*max(seq - 512, 0)"),
         (polynomial((-5, "n"), (2, "")), "", "-5*n + 2"),

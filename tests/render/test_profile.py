@@ -55,7 +55,7 @@ def shown(*nodes: NodeProfile, width: int | None = None) -> str:
 
 def test_operators_and_nodes_show_rates_and_shares_of_the_peak() -> None:
     text = shown(NODE)
-    rates = ("50.0 M  50.0 G  1.00 G  25% compute", "1.00 kB", "200 GFLOP/s in float32, 10.0 GB/s over 64.0 MB")
+    rates = ("50.0 M  50.0 G  1.00 G  25 % compute", "1.00 kB", "200 GFLOP/s in float32, 10.0 GB/s over 64.0 MB")
     for part in ("Bound by luck.", "conv … x (4)", "10 runs of 3.00 ms with the profiler on", *rates):
         assert part in text, part
     assert "CPU" not in text and "provider" not in text
@@ -64,7 +64,7 @@ def test_operators_and_nodes_show_rates_and_shares_of_the_peak() -> None:
 
 @pytest.mark.parametrize(
     ("compute", "bandwidth", "said"),
-    [(0.1, 0.2, "20% memory"), (0.1, 1.05, "105% memory"), (0.0, 1.3, "from cache"), (0.001, None, "1.00 G\n")],
+    [(0.1, 0.2, "20 % memory"), (0.1, 1.05, "105 % memory"), (0.0, 1.3, "from cache"), (0.001, None, "1.00 G\n")],
 )
 def test_of_the_two_shares_the_larger_is_told(compute: float, bandwidth: float | None, said: str) -> None:
     node = dataclasses.replace(NODE, compute_share=compute, bandwidth_share=bandwidth, memory_bytes=None)

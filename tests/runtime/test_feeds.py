@@ -319,6 +319,15 @@ def test_a_symbol_nobody_has_is_refused_with_those_there_are(tmp_path: Path) -> 
         feeds_for(path, dims={"batch": -1})
 
 
+def test_a_dimension_without_a_name_goes_by_that_of_its_input(tmp_path: Path) -> None:
+    path = write_model(tmp_path, "g (float[?, 3] x) => (y) { y = Identity(x) }")
+    feeds = feeds_for(path, dims={"x.0": 5})
+    assert feeds.values["x"].shape == (5, 3)
+    assert feeds.dims == {"x.0": 5}
+    with pytest.raises(UsageError, match=r"no symbolic dimension 'x.1'.*'x.0'"):
+        feeds_for(path, dims={"x.1": 5})
+
+
 def test_inputs_beyond_memory_are_refused_before_they_are_made(tmp_path: Path) -> None:
     path = write_model(tmp_path, "g (float[n, 1000000] wide, float[3] small) => (y) { y = Identity(wide) }")
     with pytest.raises(ResourceLimit, match=r"input 'wide'.*limit"):

@@ -237,12 +237,12 @@ def record(time_ns: float, run_ns: float = 0.0, peak: MachinePeak | None = PEAK)
 @pytest.mark.parametrize(
     ("run_ns", "median_ns", "flops", "moved", "bound"),
     [
-        (1e6, 1e6, 900_000_000, 1_000, "Bound by computing: the nodes reach 90%"),
-        (1e6, 1e6, 1_000_000, 90_000_000, "Bound by memory: the nodes reach less than 1%"),
+        (1e6, 1e6, 900_000_000, 1_000, "Bound by computing: the nodes reach 90 %"),
+        (1e6, 1e6, 1_000_000, 90_000_000, "Bound by memory: the nodes reach less than 1 %"),
         (1e6, 1e6, 100_000_000, 10_000_000, "Bound by neither"),
-        (1.9e6, 1.9e6, 900_000_000, 1_000, "Bound by overhead: 47% of a run passes outside the nodes"),
-        (1.9e6, 1e6, 900_000_000, 1_000, "Bound by computing: the nodes reach 90%"),  # the profiler took that time
-        (1e6, 2e4, 9_000, 1_000, "Bound by overhead: starting a run of 1 nodes takes 55%"),
+        (1.9e6, 1.9e6, 900_000_000, 1_000, "Bound by overhead: 47 % of a run passes outside the nodes"),
+        (1.9e6, 1e6, 900_000_000, 1_000, "Bound by computing: the nodes reach 90 %"),  # the profiler took that time
+        (1e6, 2e4, 9_000, 1_000, "Bound by overhead: starting a run of 1 node takes 55 %"),
     ],
 )
 def test_what_bounds_a_model_is_told(run_ns: float, median_ns: float, flops: int, moved: int, bound: str) -> None:
@@ -259,7 +259,7 @@ def test_a_node_is_held_against_the_peak_of_its_own_type() -> None:
     report = explain_profile(dataclasses.replace(record(1e6), nodes=nodes), costs, 1e6)
     assert [each.compute_share for each in report.nodes] == pytest.approx([0.8, 0.2, None])
     without = explain_profile(dataclasses.replace(record(1e6, peak=None), nodes=nodes), costs, 1e6)
-    assert without.bound == "MatMul takes 300% of the time in nodes." and without.compute_share is None
+    assert without.bound == "MatMul takes 300 % of the time in nodes." and without.compute_share is None
 
 
 def test_namesakes_in_subgraphs_are_not_mistaken_for_each_other() -> None:

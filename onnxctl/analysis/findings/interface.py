@@ -71,10 +71,10 @@ def _dimensions(top: Graph) -> Iterator[Finding]:
         yield Finding(
             code="unnamed-dimension",
             severity="info",
-            message=f"{counted(unnamed, 'input has', 'inputs have')} a dimension with neither size nor name: --dim "
-            "can't give it one, and no two of them are known to be equal",
+            message=f"{counted(unnamed, 'input has', 'inputs have')} a dimension with neither size nor name: no two of "
+            "these are known to be equal",
             where=as_text(unnamed[0].name),
-            hint="name dynamic dimensions when exporting (dynamic_axes or dynamic_shapes)",
+            hint="name dynamic dimensions when exporting (dynamic_axes or dynamic_shapes); --dim calls them INPUT.AXIS",
         )
     odd = [value for value in (*inputs, *proto.output) if any(map(_is_odd, _sizes(value)))]
     if odd:
