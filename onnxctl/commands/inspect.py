@@ -77,7 +77,12 @@ def command(
         ),
     ] = False,
     full_text: Annotated[
-        bool, typer.Option("--full-text", help="The same with all weights and metadata.", rich_help_panel=_WHAT)
+        bool,
+        typer.Option(
+            "--full-text",
+            help="The same with all weights and metadata; sparse tensors are comments.",
+            rich_help_panel=_WHAT,
+        ),
     ] = False,
     findings: Annotated[
         bool,
