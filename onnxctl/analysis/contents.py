@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from onnx import TensorProto
+
 from onnxctl.analysis.statistics import weight_statistics
 from onnxctl.analysis.weights import Weight
 from onnxctl.errors import ModelError
@@ -12,6 +14,10 @@ from onnxctl.model.loading import Model
 from onnxctl.reports import WeightInfo, WeightStatistics
 
 MEGABYTE = 1_000_000
+_WITHOUT_ORDER: dict[int, str] = {
+    TensorProto.STRING: "text has no range",
+    **dict.fromkeys((TensorProto.COMPLEX64, TensorProto.COMPLEX128), "complex numbers have no range"),
+}
 
 
 def read_weights(
@@ -19,8 +25,8 @@ def read_weights(
 ) -> tuple[WeightInfo, ...]:
     """The tensors with the statistics of their values, read one after the other; `tell` hears how far it is.
 
-    A tensor that can't be read says why and is no error. Equal contents (of equal type and shape) name the first. Bytes
-    that several tensors share are read once.
+    A tensor that can't be read, or whose values have no order, says so and is no error. Equal contents (of equal type
+    and shape) name the first. Bytes that several tensors share are read once.
     """
     total = sum(weight.byte_count for weight, _ in weights)
     done = 0
@@ -56,6 +62,8 @@ def _place(model: Model, weight: Weight) -> object:
 def _with_values(model: Model, weight: Weight, info: WeightInfo) -> WeightInfo:
     if weight.stored is None:
         return info
+    if weight.data_type in _WITHOUT_ORDER:
+        return dataclasses.replace(info, problem=_WITHOUT_ORDER[weight.data_type])
     try:
         return dataclasses.replace(info, statistics=weight_statistics(model.tensor(weight.stored)))
     except ModelError as error:

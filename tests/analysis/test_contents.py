@@ -70,3 +70,15 @@ def test_progress_is_told_where_reading_takes_time(tmp_path: Path) -> None:
     told: list[str] = []
     onnxctl.inspect(model_with(*big, folder=tmp_path), values=True, progress=told.append)
     assert told == [f"reading weights: {megabytes} of 4 MB" for megabytes in (0, 1, 3)]
+
+
+def test_values_without_an_order_say_so(tmp_path: Path) -> None:
+    path = model_with(
+        numpy_helper.from_array(np.array([1 + 2j], np.complex64), "a"),
+        numpy_helper.from_array(np.array([1 + 2j], np.complex128), "b"),
+        numpy_helper.from_array(np.array(["word"], object), "c"),
+        folder=tmp_path,
+    )
+    weights = onnxctl.inspect(path, values=True).weights or ()
+    assert [each.problem for each in weights] == [*["complex numbers have no range"] * 2, "text has no range"]
+    assert [each.statistics for each in weights] == [None] * 3

@@ -537,3 +537,19 @@ def test_a_loop_that_grows_a_sequence_leaves_its_length_open(graphs_of: Opener) 
         )
     )
     assert found.top.values("n") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "dims"),
+    [
+        ("(float[n, 6] x) => (y) <int64[2] s = {4, 3}> { y = Reshape (x, s) }", {"n": 3}),
+        ("(float[n, 4] x) => (a, b) <int64[2] s = {3, 3}> { a, b = Split <axis = 0> (x, s) }", {"n": 4}),
+        ("(float[n, 4] x) => (y) <int64[1] a = {0}> { y = Squeeze (x, a) }", {"n": 3}),
+        ("(float[1, c, 8, 8] x, float[4, 3, 3, 3] w) => (y) { y = Conv (x, w) }", {"c": 4}),
+        ("(float[1, c, 8, 8] x, float[4, 3, 3, 3] w) => (y) { y = Conv <group = 2> (x, w) }", {"c": 3}),
+    ],
+)
+def test_sizes_that_do_not_fit_an_operator_are_told(body: str, dims: dict[str, int], graphs_of: Opener) -> None:
+    graphs = graphs_of(model_text(f"agraph {body}"))
+    assert not any(each.contradiction for each in propagate(graphs).assumptions)
+    assert [each.contradiction for each in propagate(graphs, dims=dims).assumptions] == [True]

@@ -178,6 +178,11 @@ class Call:
         self.note(f"assumed equal: {first} = {second}")
         return min((first, second), key=lambda each: (not is_known(each), each.size))
 
+    def check_equal(self, first: Dimension, second: Dimension) -> None:
+        """Tell where two dimensions that the operator requires to be equal can't be; open symbols stay apart."""
+        if differs(first, second):
+            self.note(f"contradiction: {first} and {second} must be equal")
+
     def broadcast_dimension(self, first: Dimension, second: Dimension) -> Dimension:
         """Numpy's rule for one dimension. Two different symbols are equal or one of them is 1."""
         if first == second or second == 1:

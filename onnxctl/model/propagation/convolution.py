@@ -65,6 +65,8 @@ def convolved(call: Call, data: Shape | None, weight: Shape | None, kernel: Sequ
         if weight is not None and len(weight) != len(data):
             raise ValueError("input and weight differ in rank")
         return (data[0], channels, *(call.fresh(axis + 2) for axis in range(spatial)))
+    if weight is not None and len(weight) == len(data):
+        call.check_equal(data[1], weight[1] * call.integer("group", 1))
     window = Window(call, spatial)
     sizes = [window.size(axis, data[axis + 2], kernels[axis]) for axis in range(spatial)]
     return (data[0], channels, *sizes)

@@ -16,6 +16,7 @@ from onnxctl.model.dimensions import (
     is_at_least,
     lower_bound,
     product,
+    total_of,
 )
 from onnxctl.model.propagation import arithmetic
 from onnxctl.model.propagation.call import Call, ShapeFunction, normalized_axes, normalized_axis
@@ -103,6 +104,8 @@ def _reshape(call: Call) -> Fact:
     if len(open_axes) == 1 and fact.shape is not None:
         rest = product(size for axis, size in enumerate(sizes) if axis != open_axes[0])  # type: ignore[misc]
         sizes[open_axes[0]] = _left_over(call, product(fact.shape), rest, open_axes[0] in undecided)
+    elif not open_axes and fact.shape is not None:
+        call.check_equal(product(fact.shape), product([size for size in sizes if size is not None]))
     return tensor(fact.dtype, made_shape(call, sizes), fact.values)
 
 
@@ -137,6 +140,8 @@ def _squeeze(call: Call) -> Fact:
         return tensor(fact.dtype, call.unknown_shape(rank))
     if axes:
         dropped = set(normalized_axes(axes, len(fact.shape)))
+        for axis in dropped:
+            call.check_equal(fact.shape[axis], 1)
     elif all(isinstance(size, int) or is_at_least(size, 2) for size in fact.shape):
         dropped = {axis for axis, size in enumerate(fact.shape) if size == 1}
     else:
@@ -230,6 +235,10 @@ def _split(call: Call) -> list[Fact]:
     if parts is None and not call.has(1):
         chunk = ceil_divide(size, count) if call.opset >= 18 else size // count
         parts = [chunk] * (count - 1) + [size - chunk * (count - 1)]
+    elif parts is not None and len(parts) == count:
+        known = [part for part in parts if part is not None]
+        if len(known) == count:
+            call.check_equal(size, total_of(known))
     results: list[Fact] = []
     start: Dimension = 0
     for index in range(count):
