@@ -15,6 +15,8 @@ from onnxctl.model.nodes import is_standard
 from onnxctl.passes.base import Context, standard_nodes
 from onnxctl.passes.semantics import Cut, add_slice, cut_along, cuts_of
 
+_LARGEST_INTEGER = 2**63 - 1
+
 
 def merge_slices(graph: Graph, context: Context) -> int:
     """Let Slices of a Slice cut the first one's input; returns how many Slices went."""
@@ -61,4 +63,4 @@ def _composed(inner: Cut, outer: Cut, size: int | None) -> Cut | None:
         return cut_along(range(start, end, whole.step * part.step))
     if min(inner.start, inner.end, outer.start, outer.end, outer.step) < 0 or inner.step != 1:
         return None
-    return Cut(inner.start + outer.start, min(inner.end, inner.start + outer.end), outer.step)
+    return Cut(min(inner.start + outer.start, _LARGEST_INTEGER), min(inner.end, inner.start + outer.end), outer.step)

@@ -59,6 +59,7 @@ def test_any_two_slices_of_known_sizes_become_one(optimize: Optimizer, first: Bo
         (([-3], [9], [0], [1]), ([0], [2], [0], [1]), 2),
         (([0], [9], [0], [2]), ([0], [2], [0], [1]), 2),
         (([1], [-1], [-1], [1]), ([0], [2], [0], [1]), 1),
+        (([2**63 - 1], [2**63 - 1], [0], [1]), ([2**63 - 1], [2**63 - 1], [0], [1]), 1),
     ],
 )
 def test_unknown_sizes(optimize: Optimizer, first: Bounds, second: Bounds, left: int) -> None:
