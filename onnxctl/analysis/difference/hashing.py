@@ -27,11 +27,11 @@ Digest = bytes
 
 def digest_of(*parts: bytes) -> Digest:
     """One digest of several byte strings, told apart by their lengths."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
-    return digest.digest()
+    told_apart = b"".join([len(part).to_bytes(8, "little") + part for part in parts])
+    return hashlib.blake2b(told_apart, digest_size=16).digest()
+
+
+_NO_ATTRIBUTES = digest_of()
 
 
 class HashedScope:
@@ -50,13 +50,15 @@ class HashedScope:
         self.node_exact: dict[int, Digest] = {}
         self.node_rough: dict[int, Digest] = {}
         self.node_uses: dict[int, Digest] = {}
+        self.operators: dict[int, Digest] = {}
         self.attributes: dict[int, Digest] = {}
         self.inner: dict[int, list[HashedScope]] = {}
         self._origins: dict[str, str] = {}
         self.nodes: list[NodeProto] = []
         self._defaults: dict[tuple[str, str], Mapping[str, AttributeProto]] = {}
+        self._operators: dict[tuple[str, str, str], Digest] = {}
         if outer is not None:
-            self._defaults = outer._defaults
+            self._defaults, self._operators = outer._defaults, outer._operators
         self._take_constants()
         for name, digest in inputs.items():
             self.exact.setdefault(name, digest)
@@ -116,7 +118,7 @@ class HashedScope:
             for graph in self.graph.subgraphs(node)
         ]
         own = self.attributes[key] = self._hash_attributes(node)
-        head = operator_key(node)
+        head = self.operators[key] = self._operator(node)
         inner = [scope.output_digest() for scope in self.inner[key]]
         self.node_exact[key] = digest_of(head, own, *inner, b"inputs", *(self.exact_of(name) for name in node.input))
         self.node_rough[key] = digest_of(head, own, b"inputs", *(self.rough_of(name) for name in node.input))
@@ -129,8 +131,18 @@ class HashedScope:
             self._origins[name] = self._origins.get(source, source)
             self.exact[name], self.rough[name] = self.exact_of(source), self.rough_of(source)
 
+    def _operator(self, node: NodeProto) -> Digest:
+        """What tells the operator."""
+        key = "" if node.domain in DEFAULT_DOMAINS else node.domain, node.op_type, node.overload
+        if key not in self._operators:
+            parts = [each.encode("utf-8", "surrogateescape") if isinstance(each, str) else each for each in key]
+            self._operators[key] = digest_of(*parts)
+        return self._operators[key]
+
     def _hash_attributes(self, node: NodeProto) -> Digest:
         """All attributes but subgraphs, whose digests come with the node's own, and those that state the default."""
+        if not node.attribute:
+            return _NO_ATTRIBUTES
         return digest_of(*(self.attribute_digest(each) for each in sorted(self.given(node), key=_name)))
 
     def given(self, node: NodeProto) -> list[AttributeProto]:
@@ -180,7 +192,7 @@ class HashedScope:
                 readers.setdefault(node.input[0], []).extend(readers.get(node.output[0], ()))
                 continue
             made = [self._use(name, readers) for name in node.output]
-            self.node_uses[key] = digest_of(operator_key(node), self.attributes[key], *made)
+            self.node_uses[key] = digest_of(self.operators[key], self.attributes[key], *made)
             for index, name in enumerate(node.input):
                 readers.setdefault(name, []).append(digest_of(self.node_uses[key], str(index).encode()))
             own = set(node.input)
@@ -194,16 +206,6 @@ class HashedScope:
         if name not in self.uses:
             self.uses[name] = digest_of(*sorted(readers.get(name, ())))
         return self.uses[name]
-
-
-def operator_key(node: NodeProto) -> bytes:
-    """The operator, and how many inputs and outputs it is used with."""
-    domain = "" if node.domain in DEFAULT_DOMAINS else node.domain
-    parts = [
-        each.encode("utf-8", "surrogateescape") if isinstance(each, str) else each
-        for each in (domain, node.op_type, node.overload)
-    ]
-    return digest_of(*parts)
 
 
 def _is_equal(attribute: AttributeProto, default: AttributeProto) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 
 from onnx import NodeProto
 
-from onnxctl.analysis.difference.hashing import HashedScope, operator_key
+from onnxctl.analysis.difference.hashing import HashedScope
 
 Pair = tuple[NodeProto, NodeProto]
 
@@ -28,7 +28,7 @@ class Matching:
         self._replaced_by: dict[int, NodeProto] = {}
         self._replacing: set[int] = set()
         self._waiting: deque[Pair] = deque()
-        self._operators = {id(node): operator_key(node) for scope in (a, b) for node in scope.nodes}
+        self._operators = a.operators | b.operators
         self._match()
         self._find_replaced()
 
