@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.passes.optimizing import Optimizer, assert_equal_outputs, run
@@ -198,3 +199,14 @@ def test_the_same_input_gives_the_same_bytes(optimize: Optimizer) -> None:
     assert first.after.SerializeToString() == second.after.SerializeToString()
     assert first.operators == {"Add": 3, "Sum": 1}
     assert_equal_outputs(first)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_an_open_size_beside_a_number_may_be_one(optimize: Optimizer, size: int) -> None:
+    """The Expand went, because the open size was taken for the number."""
+    optimized = optimize(
+        """<ir_version: 8, opset_import: ["" : 18]> agraph (float[n, 3] x) => (float[a, b] y)
+        <int64[1] zero = {0}, int64[1] one = {1}, int64[2] sizes = {2, 3}> {
+            s = Slice(x, zero, one, zero)  e = Expand(s, sizes)  y = Neg(e) }"""
+    )
+    assert_equal_outputs(optimized, {"x": np.ones((size, 3), np.float32)})

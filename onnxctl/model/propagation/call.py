@@ -184,12 +184,20 @@ class Call:
             self.note(f"contradiction: {first} and {second} must be equal")
 
     def broadcast_dimension(self, first: Dimension, second: Dimension) -> Dimension:
-        """Numpy's rule for one dimension. Two different symbols are equal or one of them is 1."""
+        """Numpy's rule for one dimension. A number other than 1 wins: a symbol beside it is that number, or is 1.
+
+        Two different symbols are equal or one of them is 1.
+        """
         if first == second or second == 1:
             return first
         if first == 1:
             return second
-        if isinstance(first, int) or isinstance(second, int) or self.host.assumes_equal:
+        if isinstance(first, int) != isinstance(second, int):
+            number, symbolic = (first, second) if isinstance(first, int) else (second, first)
+            if differs(symbolic, 1):
+                self.check_equal(symbolic, number)
+            return number
+        if isinstance(first, int) or self.host.assumes_equal:
             return self.equal(first, second)
         return unknown_symbol(f"broadcast({', '.join(sorted(map(str, (first, second))))})")
 
