@@ -1,6 +1,6 @@
 """Optimizers side by side, in one run: nodes and bytes left, wall time, CPU and peak memory, and whether results hold.
 
-    python benchmarks/compare_optimizers.py --peers PEERS/bin/python [--runs 3] [--tools onnxctl,onnxsim] MODEL.onnx ...
+    python benchmarks/compare_optimizers.py --peers PEERS/bin/python [--tools "onnxctl;onnxsim"] MODEL.onnx ...
 
 Runs from an environment with onnxctl. PEERS/bin/python belongs to an environment of the peers' own, with
 `pip install onnx onnxruntime onnxsim onnxslim onnxoptimizer polygraphy onnx-graphsurgeon onnxscript`; without --peers
@@ -12,12 +12,14 @@ For each model the tools take turns, --runs times. Wall time and CPU are medians
 of the process and its children. Memory is the largest seen, twice: "tree" is the sum of the resident sets of a process
 and all its children at one moment, looked at every 5 ms (pages they share are counted more than once); "process" is the
 largest single process. A result holds if it has the same inputs and outputs and gives the same
-answers in onnxruntime, compared as `onnxctl optimize` compares. Linux only.
+answers in onnxruntime, compared as `onnxctl optimize` compares. Results are written to a folder in TMPDIR: for a fair
+`cp`, name one on the disk of the models. Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
+import compileall
 import contextlib
 import json
 import math
@@ -34,6 +36,7 @@ from pathlib import Path
 
 from onnx import GraphProto
 
+import onnxctl
 from onnxctl.model.loading import open_model
 from onnxctl.runtime.compare import compare_in_child
 
@@ -267,7 +270,8 @@ def summed_up(row: Row, samples: Sequence[Sample]) -> Row:
 
 
 def geometric_mean(values: Iterable[float]) -> float:
-    logarithms = [math.log(value) for value in values]
+    """Of the values above 0: a process may end before anybody looked at its memory."""
+    logarithms = [math.log(value) for value in values if value > 0]
     return math.exp(sum(logarithms) / len(logarithms)) if logarithms else math.nan
 
 
@@ -301,7 +305,7 @@ def cost_table(rows: Sequence[Row], names: Sequence[str]) -> str:
         figures = (
             f"{geometric_mean(row.wall_s for row in mine):.2f}",
             f"{geometric_mean(row.cpu_s for row in mine):.2f}",
-            f"{geometric_mean(row.tree_bytes / 1e6 for row in mine if row.tree_bytes):.0f}",
+            f"{geometric_mean(row.tree_bytes / 1e6 for row in mine):.0f}",
             f"{geometric_mean(row.process_bytes / 1e6 for row in mine):.0f}",
             f"{geometric_mean(sizes):.4f}",
             f"{max(sizes, default=math.nan):.4f}",
@@ -329,6 +333,7 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="of one run of one tool")
     parser.add_argument("--rows", type=Path, help="where to keep the rows, as JSON lines")
     options = parser.parse_args()
+    compileall.compile_dir(Path(onnxctl.__file__).parent, quiet=1)  # as pip does when it installs a package
     commands = tools(options.peers)
     if options.tools:
         commands = {name: commands[name] for name in options.tools.split(";")}

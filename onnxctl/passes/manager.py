@@ -112,7 +112,7 @@ def choose_passes(
 ) -> tuple[Pass, ...]:
     """The entries of the pipeline with these names, in its order; without names all that run by default.
 
-    at_most: and the others too. Raises UsageError for an unknown name.
+    at_most: and the others too. Raises UsageError for an unknown name, and where nothing of what is named is left.
     """
     names = [each.name for each in pipeline]
     skipped = set(skip)
@@ -120,6 +120,8 @@ def choose_passes(
     for name in sorted(wanted | skipped):
         if name not in names:
             raise UsageError(f"there is no pass named {name!r}", hint=f"the passes are {', '.join(names)}")
+    if passes and wanted <= skipped:
+        raise UsageError("every pass that was asked for is skipped", hint="name fewer passes in --skip")
     return tuple(each for each in pipeline if each.name in wanted - skipped)
 
 

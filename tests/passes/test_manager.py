@@ -49,6 +49,11 @@ def test_an_unknown_pass_is_named_with_those_there_are(passes: list[str] | None,
     assert "fold_constants" in caught.value.hint
 
 
+def test_skipping_all_that_was_asked_for_is_asked_wrongly() -> None:
+    with pytest.raises(UsageError, match="is skipped"):
+        choose_passes(["fold_shapes"], ["fold_shapes", "fold_constants"])
+
+
 def test_outcomes_and_refusals_are_counted(optimize: Optimizer) -> None:
     result = optimize(TEXT).result
     counts = {each.name: each.rewrite_count for each in result.passes}
