@@ -276,4 +276,6 @@ def _limit_memory(text: str) -> None:
     if text and sys.platform != "win32":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_DATA, (int(text), int(text)))
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)  # less where this process was started by a child
+        limit = int(text) if most == resource.RLIM_INFINITY else min(int(text), most)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

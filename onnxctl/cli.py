@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -143,10 +144,28 @@ def _prepare_process() -> None:
             stream.reconfigure(errors="backslashreplace")
     with contextlib.suppress(ValueError):  # only the main thread may; elsewhere somebody else handles signals
         signal.signal(signal.SIGTERM, _terminate)
+        sys.unraisablehook = _interrupt_again
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(EXIT_TERMINATED)
+
+
+_PAUSE_S = 0.01
+"""After an interrupt that was lost, for Python to leave the place where it was."""
+
+
+def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:
+    """Python drops what a signal raises within a destructor or the callback of a weak reference: send it once more."""
+    from threading import Timer
+
+    number = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}.get(lost.exc_type)
+    if number is None:
+        sys.__unraisablehook__(lost)
+    else:
+        again = Timer(_PAUSE_S, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
 
 
 # ---------------------------------------------------------------- errors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -109,6 +110,22 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert call(child, "eat", 1 << 20) == 1 << 20
         with pytest.raises(ResourceLimit, match="memory"):
             call(child, "eat", 1 << 31)
+
+
+def test_no_child_of_a_child_has_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    with Child(memory_bytes=1 << 30) as child:
+        assert call(child, "limit_of_a_child", 1 << 29) == 1 << 29
+        assert call(child, "limit_of_a_child", 1 << 31) == 1 << 30
+
+
+def limit_of_a_child(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
+    with Child(memory_bytes=request) as child:
+        return call(child, "limit"), ()
+
+
+def limit(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
+    return resource.getrlimit(resource.RLIMIT_DATA)[1], ()
 
 
 def test_output_of_native_libraries_disturbs_nothing(child: Child, capfd: pytest.CaptureFixture[str]) -> None:

@@ -303,7 +303,7 @@ class Wiring:
             )
         foreign = next((name for names in (types, distinct) for name in names if not isinstance(name, str)), None)
         if foreign is not None:
-            self._find("invalid-utf8", f"the name {as_text(foreign)!r} is not UTF-8", where=path)
+            self._find("invalid-utf8", f"the name '{as_text(foreign)}' is not UTF-8", where=path)
 
     def _find(
         self, code: str, message: str, *, severity: Severity = "warning", where: str = "", hint: str = ""

@@ -37,12 +37,14 @@ def check(
     from onnxctl.analysis.onnx_opinion import OPINION_TIMEOUT_S
     from onnxctl.child import Child
     from onnxctl.errors import ModelError
+    from onnxctl.memory import usual_memory_bytes
     from onnxctl.reports import CheckReport
     from onnxctl.runtime.loadable import LOADING_TIMEOUT_S, loading_child
 
     started = time.perf_counter_ns()
     news = progress or silent
     files = []
+    memory_bytes = usual_memory_bytes() if memory_bytes is None else memory_bytes
     with (
         Child(preload=("onnx", "onnx.checker"), memory_bytes=memory_bytes) as onnx_child,
         loading_child(memory_bytes) if load else contextlib.nullcontext() as runtime_child,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,8 +59,8 @@ def optimize(
     inputs are files (or ways to make values) by input name, for the proof; tolerance replaces the one that fits the
     model; run_count is how many runs are compared. measure compares the latencies before and after. external_data: see
     `model.saving.stage`. force replaces an existing output, in_place (without output) the input, dry_run does
-    everything but writing. explain keeps the names of all nodes that were left alone. timeout_s and memory_bytes bound
-    a comparison; what needs more is not verified.
+    everything but writing. explain keeps the names of all nodes that were left alone. timeout_s bounds a
+    comparison, memory_bytes each process that works on the model; what needs more is not verified.
     """
     from onnxctl.reports import OptimizeConfig
 
@@ -94,7 +95,10 @@ def optimize_as(
 ) -> OptimizeReport:
     """`optimize` as the config says, by the passes of the pipeline (None: `passes.pipeline.PIPELINE`)."""
     from onnxctl.child import Child
+    from onnxctl.memory import usual_memory_bytes
 
+    if config.memory_bytes is None:
+        config = dataclasses.replace(config, memory_bytes=usual_memory_bytes())
     with Child(preload=("onnx",), memory_bytes=config.memory_bytes) as working:
         working.start()  # it imports while we do
         return _optimize(config, working, pipeline, progress or silent)

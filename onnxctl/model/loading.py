@@ -13,7 +13,15 @@ from collections.abc import Iterator
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, SparseTensorProto, TensorProto
 
-from onnxctl.errors import CorruptModel, InvalidModel, ModelError, OnnxctlError, UnreadableFile, UnsafePath
+from onnxctl.errors import (
+    CorruptModel,
+    InvalidModel,
+    ModelError,
+    OnnxctlError,
+    StorageError,
+    UnreadableFile,
+    UnsafePath,
+)
 from onnxctl.model import sniff, wire
 from onnxctl.model.derivation import Derivation, depth
 from onnxctl.model.fields import MAXIMUM_NESTING, MemorySource
@@ -89,14 +97,21 @@ class Model:
         return proto
 
     def _spooled(self, data: memoryview) -> Payload:
-        if self._spool is None:
-            with tempfile.TemporaryFile() as file:
-                self._spool = DataFile("", opened=source_of(file, "(temporary file)"))
-        source, offset = self._spool.source(), self._spool_size
-        view = data
-        while len(view):
-            written = os.pwrite(source.descriptor, view, self._spool_size)
-            view, self._spool_size = view[written:], self._spool_size + written
+        """The bytes at the end of a temporary file. Raises StorageError where they don't fit."""
+        try:
+            if self._spool is None:
+                with tempfile.TemporaryFile() as file:
+                    self._spool = DataFile("", opened=source_of(file, "(temporary file)"))
+            source, offset = self._spool.source(), self._spool_size
+            view = data
+            while len(view):
+                written = os.pwrite(source.descriptor, view, self._spool_size)
+                view, self._spool_size = view[written:], self._spool_size + written
+        except OSError as error:
+            raise StorageError(
+                f"writing a temporary file failed: {error.strerror or error}",
+                hint="name another folder for temporary files with TMPDIR=FOLDER",
+            ) from error
         source.size = self._spool_size
         return Payload(self._spool, wire.RAW_DATA, offset, len(data))
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from onnxctl.child import Answer, Blob, Child, Progress
 from onnxctl.errors import ChildCrashed, ModelError, OnnxctlError, ResourceLimit, UsageError
+from onnxctl.memory import usual_memory_bytes
 from onnxctl.reports import JSON, OutputComparison, Verification, decode, encode
-from onnxctl.runtime.opening import check_tensors, check_values, refuse_native_code, usual_memory_bytes
+from onnxctl.runtime.opening import check_tensors, check_values, refuse_native_code
 
 if TYPE_CHECKING:
     from onnxctl.model.graph import ModelGraphs

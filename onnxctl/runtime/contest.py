@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from onnxctl.child import CONTINUE, Child
 from onnxctl.errors import OnnxctlError, UsageError
+from onnxctl.memory import usual_memory_bytes
 from onnxctl.reports import (
     ErrorReport,
     Finding,
@@ -30,7 +31,7 @@ from onnxctl.reports import (
 from onnxctl.runtime.environment import describe_environment, usable_cpu_count
 from onnxctl.runtime.judging import ratio_of
 from onnxctl.runtime.measure import PRELOAD, left_to_the_cpu, memory_limit
-from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, estimate_memory_bytes, usual_memory_bytes
+from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, estimate_memory_bytes
 from onnxctl.runtime.providers import CPU
 from onnxctl.runtime.statistics import compare_pairs, percentile, summarize_latency
 from onnxctl.runtime.timing import FEW_SAMPLES, LOADED_SHARE, MAXIMUM_RUN_COUNT, Timing, load_average

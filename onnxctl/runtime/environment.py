@@ -9,16 +9,14 @@ import platform
 import subprocess
 import sys
 from importlib import metadata
-from pathlib import Path
 
 import onnxctl
+from onnxctl.memory import read_of_system, total_memory_bytes
 from onnxctl.reports import Environment
 from onnxctl.runtime import library
 from onnxctl.runtime.providers import ExecutionProvider
 
 _ANSWER_TIMEOUT_S = 5.0
-_NO_LIMIT = 1 << 60
-_CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 def describe_environment(provider: ExecutionProvider) -> Environment:
@@ -26,7 +24,7 @@ def describe_environment(provider: ExecutionProvider) -> Environment:
     return Environment(
         cpu=_cpu_model(),
         cpu_count=usable_cpu_count(),
-        memory_bytes=_total_memory_bytes(),
+        memory_bytes=total_memory_bytes(),
         os=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
         onnx=_version("onnx"),
@@ -44,16 +42,11 @@ def usable_cpu_count() -> int:
     return os.cpu_count() or 1
 
 
-def available_memory_bytes() -> int | None:
-    """Memory that a new process could use without swapping, within the limit of this container; None where unknown."""
-    limits = [_meminfo_bytes("MemAvailable"), _control_group_room_bytes()]
-    known = [each for each in limits if each is not None]
-    return min(known) if known else None
-
-
 def cpu_clock_mhz() -> float:
     """The clock of the fastest CPU now, in MHz; 0.0 where the system does not tell."""
-    clocks = [line.partition(":")[2] for line in _read("/proc/cpuinfo").splitlines() if line.startswith("cpu MHz")]
+    clocks = [
+        line.partition(":")[2] for line in read_of_system("/proc/cpuinfo").splitlines() if line.startswith("cpu MHz")
+    ]
     return max((float(each) for each in clocks if each.strip()), default=0.0)
 
 
@@ -79,7 +72,7 @@ def peak_memory_bytes() -> int:
 
     Linux's VmHWM and not getrusage: the latter begins with the peak of the process that started this one.
     """
-    status = _read("/proc/self/status")
+    status = read_of_system("/proc/self/status")
     for line in status.splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) << 10
@@ -91,39 +84,13 @@ def peak_memory_bytes() -> int:
 
 
 def _cpu_model() -> str:
-    for line in _read("/proc/cpuinfo").splitlines():
+    for line in read_of_system("/proc/cpuinfo").splitlines():
         name, _, value = line.partition(":")
         if name.strip() in ("model name", "Model", "cpu model"):
             return value.strip()
     if sys.platform == "darwin":
         return _first_line_of("sysctl", "-n", "machdep.cpu.brand_string")
     return platform.processor() or platform.machine()
-
-
-def _total_memory_bytes() -> int:
-    total = _meminfo_bytes("MemTotal")
-    if total is None and hasattr(os, "sysconf"):
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return total or 0
-
-
-def _meminfo_bytes(key: str) -> int | None:
-    for line in _read("/proc/meminfo").splitlines():
-        if line.startswith(f"{key}:"):
-            return int(line.split()[1]) << 10
-    return None
-
-
-def _control_group_room_bytes() -> int | None:
-    """What the container's memory limit leaves; None where there is no limit (cgroup version 1 or 2)."""
-    for limit, usage in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        most, used = _read(_CONTROL_GROUP / limit).strip(), _read(_CONTROL_GROUP / usage).strip()
-        if most.isdigit() and used.isdigit() and int(most) < _NO_LIMIT:
-            return max(0, int(most) - int(used))
-    return None
 
 
 def _nvidia_devices() -> tuple[str, ...]:
@@ -149,10 +116,3 @@ def _output_of(*command: str) -> str:
         )
         return done.stdout
     return ""
-
-
-def _read(path: str | Path) -> str:
-    try:
-        return Path(path).read_text(errors="replace")
-    except OSError:
-        return ""

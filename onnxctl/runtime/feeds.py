@@ -17,6 +17,7 @@ import numpy as np
 from onnx import TensorProto, TypeProto
 
 from onnxctl.errors import InvalidModel, OnnxctlError, ResourceLimit, UnsupportedModel, UsageError
+from onnxctl.memory import available_memory_bytes
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model
 from onnxctl.model.names import as_text
@@ -29,7 +30,6 @@ from onnxctl.runtime.domains import (
     domain_of,
     reads_quantized,
 )
-from onnxctl.runtime.environment import available_memory_bytes
 from onnxctl.runtime.given import NOTHING_GIVEN, Given, RawBytes, shaped
 from onnxctl.runtime.habits import ATTEMPT_COUNT, Place, choose_sizes, role_of
 from onnxctl.runtime.sizes import Dim, Shape, Size, settle

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onnxctl.child import Answer, Blob, Child, Progress
+from onnxctl.memory import usual_memory_bytes
 from onnxctl.reports import JSON
-from onnxctl.runtime.opening import check_tensors, refuse_native_code, usual_memory_bytes
+from onnxctl.runtime.opening import check_tensors, refuse_native_code
 
 LOADING_TIMEOUT_S = 300.0
 

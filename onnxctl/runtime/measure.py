@@ -9,6 +9,7 @@ from typing import Any
 
 from onnxctl.child import Answer, Blob, Child, Progress
 from onnxctl.errors import ChildCrashed, ProviderUnavailable, ResourceLimit, UsageError
+from onnxctl.memory import usual_memory_bytes
 from onnxctl.reports import (
     JSON,
     DevicePhases,
@@ -31,7 +32,7 @@ from onnxctl.runtime.environment import (
 )
 from onnxctl.runtime.expectations import check_outputs
 from onnxctl.runtime.failures import run_failure
-from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, ModelCheck, Opened, open_for_run, usual_memory_bytes
+from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, ModelCheck, Opened, open_for_run
 from onnxctl.runtime.placement import describe_placement, nodes_left_to_cpu
 from onnxctl.runtime.providers import resolve
 from onnxctl.runtime.saving import StagedOutputs, stage_outputs, write_outputs

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from onnxctl.errors import ModelError, OnnxctlError, ResourceLimit, UnreadableFile, UnsupportedModel, UsageError
 from onnxctl.model.tensors import dtype_name
 from onnxctl.reports import RunConfig
-from onnxctl.runtime.environment import available_memory_bytes
 from onnxctl.runtime.session import Session, SessionSettings, open_session
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ ModelCheck = Callable[["Model"], object]
 """What looks at a model before anything is done with it, and raises what it finds."""
 
 DEFAULT_TIMEOUT_S = 600.0
-MEMORY_SHARE = 0.9
-"""How much of the available memory a model may use."""
 
 PROCESS_BYTES = 200_000_000
 """What a process needs that has opened a small model."""
@@ -44,12 +41,6 @@ class Opened:
     data_sets: tuple[DataSet, ...]
     outputs: Sequence[Any]
     first_run_ns: int
-
-
-def usual_memory_bytes() -> int | None:
-    """How much private memory a child that runs a model may use; None where the system does not say."""
-    available = available_memory_bytes()
-    return None if available is None else int(available * MEMORY_SHARE)
 
 
 def estimate_memory_bytes(path: str) -> int:

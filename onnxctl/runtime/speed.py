@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from onnxctl.child import Answer, Blob, Child, Progress
+from onnxctl.memory import usual_memory_bytes
 from onnxctl.reports import JSON, Ratio, RunConfig, SpeedComparison, decode, encode
-from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, open_for_run, settings_of, usual_memory_bytes
+from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, open_for_run, settings_of
 from onnxctl.runtime.session import Session, open_session
 from onnxctl.runtime.statistics import Pair, compare_pairs, summarize_latency, verdict_of
 from onnxctl.runtime.timing import Clock, time_once

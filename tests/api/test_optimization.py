@@ -11,7 +11,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from onnxctl.api.checking import check
 from onnxctl.api.optimization import optimize
+from onnxctl.child import Child
 from onnxctl.errors import OutputExists, UnreadableFile, UsageError
 from onnxctl.passes.pipeline import PIPELINE
 from tests.conftest import SAMPLES, sample_paths, shared_paths
@@ -151,12 +153,29 @@ def test_without_proof_all_passes_run(tmp_path: Path) -> None:
 
 
 def test_a_model_beyond_memory_is_not_even_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnxctl.runtime.compare.usual_memory_bytes", lambda: 1000)
+    text = '<ir_version: 10, opset_import: ["": 21]> g (float x) => (float y) <int64[1] n = {1000000000}>'
+    model = write_model(tmp_path, text + "{ a = Identity(x)  b = Expand(a, n)  y = ReduceMax <keepdims: int = 0> (b) }")
+    monkeypatch.setattr("onnxctl.memory.usual_memory_bytes", lambda: 1 << 30)
     news: list[str] = []
-    report = optimize(str(BLOCK), str(tmp_path / "out.onnx"), progress=news.append)
+    report = optimize(model, str(tmp_path / "out.onnx"), progress=news.append)
     assert (report.status, report.verification.status) == ("written", "not verified")
     assert "bytes of memory" in report.verification.reason
     assert "verifying" not in news
+
+
+def test_the_processes_that_work_on_a_model_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxctl.memory.usual_memory_bytes", lambda: 1 << 30)
+    limits: dict[str, int | None] = {}
+    start = Child.start
+
+    def note(child: Child) -> None:
+        limits[child._preload[0]] = child._memory_bytes
+        start(child)
+
+    monkeypatch.setattr(Child, "start", note)
+    optimize(str(BLOCK), str(tmp_path / "out.onnx"))
+    check(str(BLOCK))
+    assert limits == {"onnx": 1 << 30, "onnxruntime": 1 << 30}
 
 
 def test_own_data_is_compared_on(tmp_path: Path) -> None:

@@ -181,6 +181,10 @@ def without_mutation(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, byt
     return found
 
 
+def test_there_are_twenty_mutations() -> None:
+    assert len({(source, op_type, edit) for _, source, op_type, edit in MUTATIONS}) >= 20
+
+
 @pytest.mark.parametrize(("source", "op_type", "edit"), [m[1:] for m in MUTATIONS], ids=[m[0] for m in MUTATIONS])
 def test_a_faulty_pass_is_found_and_left_out(
     source: Path, op_type: str, edit: Edit, tmp_path: Path, without_mutation: dict[Path, bytes]

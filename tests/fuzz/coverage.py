@@ -12,6 +12,9 @@ from __future__ import annotations
 import random
 import sys
 
+SHORTEST_MODEL = 8
+"""What is not longer, as the one byte that an empty corpus begins with, is replaced by a sample model."""
+
 
 def main() -> None:
     import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]
@@ -29,9 +32,11 @@ def main() -> None:
         seeds = small_samples()
 
         def mutate(data: bytes, maximum_size: int, seed: int) -> bytes:
-            changed = mutated_bytes(data or seeds[seed % len(seeds)], random.Random(seed))
+            model = data if len(data) > SHORTEST_MODEL else seeds[seed % len(seeds)]
+            changed = mutated_bytes(model, random.Random(seed))
             return changed if len(changed) <= maximum_size else data
 
+        arguments.insert(1, f"-max_len={max(map(len, seeds)) * 2}")
         atheris.Setup(arguments, lambda data: run_verbs(data, seeds[len(data) % len(seeds)]), custom_mutator=mutate)
     atheris.Fuzz()
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
+import onnx
 import pytest
 
 import onnxctl
 from onnxctl.analysis.structure import require_usable
-from onnxctl.errors import OnnxctlError
+from onnxctl.errors import ModelError, OnnxctlError
 from onnxctl.model.loading import open_model
 from onnxctl.reports import ModelSummary, encode
 from tests.hostile.corpus import CANARY, CATEGORIES, DEPARTURES, Case, judge
@@ -71,6 +73,46 @@ def test_what_is_refused_before_work_begins(corpus: list[Case], verb: str) -> No
             if trouble:
                 wrong[case.name] = trouble
     assert wrong == {}
+
+
+ONE_MEANING = (
+    *("init_duplicate", "dup_functions", "opset_conflict", "opset_alias_conflict"),
+    *("ext_two_locations", "ext_two_locations_rev", "concat_twice", "wire_two_graphs"),
+)
+
+
+@pytest.mark.parametrize("name", ONE_MEANING)
+def test_what_readers_resolve_differently_is_refused_by_all(corpus: list[Case], name: str, tmp_path: Path) -> None:
+    [case] = (case for case in corpus if case.name == name)
+    with pytest.raises(ModelError):
+        onnxctl.optimize(case.path, str(tmp_path / "out.onnx"))
+    with pytest.raises(ModelError):
+        onnxctl.run(case.path)
+    assert list(tmp_path.iterdir()) == []
+
+
+ODD_INTERFACES = (
+    *("init_overridable", "unused_input", "const_output", "two_equal_outputs_cse", "io_zipmap_out"),
+    *("sparse_init", "vi_contradicts"),
+)
+
+
+@pytest.mark.parametrize("name", ODD_INTERFACES)
+def test_optimize_keeps_odd_interfaces(corpus: list[Case], name: str, tmp_path: Path) -> None:
+    [case] = (case for case in corpus if case.name == name)
+    try:
+        onnxctl.optimize(case.path, str(tmp_path / "out.onnx"))
+    except OnnxctlError as error:
+        assert judge(case.expected["optimize"], error, error.message) == ""  # noqa: PT017 - refused as it has to be
+        return
+    before, after = (onnx.load_model(path, load_external_data=False) for path in (case.path, tmp_path / "out.onnx"))
+    for model in (before, after):
+        del model.graph.node[:], model.graph.value_info[:], model.functions[:]
+        overridable = {value.name for value in model.graph.input}
+        kept = [tensor for tensor in model.graph.initializer if tensor.name in overridable]
+        del model.graph.initializer[:], model.graph.sparse_initializer[:]
+        model.graph.initializer.extend(kept)
+    assert after == before
 
 
 def require_and_judge(case: Case, verb: str) -> str:

@@ -21,10 +21,11 @@ from onnxctl.errors import (
     UnsupportedModel,
     UsageError,
 )
+from onnxctl.memory import available_memory_bytes
 from onnxctl.reports import DevicePhases, ProviderOption, RunConfig, RunReport
 from onnxctl.runtime import environment
 from onnxctl.runtime.device import Device, device_of, time_phases
-from onnxctl.runtime.environment import available_memory_bytes, describe_environment, peak_memory_bytes
+from onnxctl.runtime.environment import describe_environment, peak_memory_bytes
 from onnxctl.runtime.measure import measure_in_child
 from onnxctl.runtime.opening import open_for_run
 from onnxctl.runtime.providers import CPU

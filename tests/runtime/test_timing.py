@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import random
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -99,6 +100,18 @@ def test_a_slow_first_run_never_reaches_the_samples() -> None:
     work = FakeWork(1_000 * MILLISECOND, MILLISECOND)
     timing = time_runs(work.run, clock=work.clock, warmup_count=5, run_count=20)
     assert max(timing.samples_ns) == MILLISECOND
+
+
+def test_what_is_timed_is_the_run_and_nothing_else() -> None:
+    own: list[int] = []
+
+    def run() -> None:
+        start = time.perf_counter_ns()
+        time.sleep(0.004)
+        own.append(time.perf_counter_ns() - start)
+
+    timing = time_runs(run, warmup_count=1, run_count=50)
+    assert statistics.median(timing.samples_ns) == pytest.approx(statistics.median(own[-50:]), rel=0.02)
 
 
 def test_garbage_collection_is_off_meanwhile_and_comes_back_even_after_an_error() -> None:
