@@ -173,10 +173,32 @@ def _named_value_of(data: bytes, kind: TypeProto, path: str) -> _NamedValue:
     make, convert = _MESSAGES[which]
     message: Any = make()
     message.ParseFromString(data)
+    if which == "optional_type" and not _is_optional(message, kind.optional_type.elem_type, len(data)):
+        return _named_value_of(data, kind.optional_type.elem_type, path)
     if b"\x70\x01" in data and _is_external(message):  # field 14, data_location: EXTERNAL
         raise UnreadableFile(f"{path}: its values are in another file, which is not read")
-    value = convert(message)
+    value = _as_onnxruntime_gives_it(convert(message))
     return _NamedValue(message.name, value.astype(object) if _is_bytes(value) else value)
+
+
+def _is_optional(message: Any, held: TypeProto, byte_count: int) -> bool:
+    """Whether the message is an OptionalProto, and not the value itself that it would hold.
+
+    They are told apart by fields that an OptionalProto does not have, and by the kind of value it says it holds.
+    """
+    kinds = {"tensor_type": onnx.OptionalProto.TENSOR, "sequence_type": onnx.OptionalProto.SEQUENCE}
+    message.DiscardUnknownFields()
+    known = (onnx.OptionalProto.UNDEFINED, kinds.get(held.WhichOneof("value"), message.elem_type))
+    return message.ByteSize() == byte_count and message.elem_type in known
+
+
+def _as_onnxruntime_gives_it(value: Any) -> Any:
+    """The value with plain numbers in its maps, where onnx has arrays of no dimensions."""
+    if isinstance(value, list):
+        return [_as_onnxruntime_gives_it(each) for each in value]
+    if isinstance(value, dict):
+        return {key: each.item() if getattr(each, "ndim", 1) == 0 else each for key, each in value.items()}
+    return value
 
 
 def _is_external(message: Any) -> bool:

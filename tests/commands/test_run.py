@@ -239,3 +239,20 @@ def test_custom_operators_run_from_their_library(tmp_path: Path) -> None:
 def test_custom_operators_without_their_library_are_told_of_it(tmp_path: Path) -> None:
     done = onnxctl("run", write_model(tmp_path, CUSTOM), *QUICK)
     assert done.returncode == 3 and b"model.onnx: " in done.stderr and b"--custom-ops FILE" in done.stderr
+
+
+OPTIONAL = """g (optional(float[2]) s) => (float[2] y, bool h) {
+    h = OptionalHasElement(s) y = OptionalGetElement(s) }"""
+CLASSES = """g (float[N, 3] x) => (seq(map(int64, float)) y) {
+    y = ai.onnx.ml.ZipMap<classlabels_int64s = [0, 1, 2]>(x) }"""
+
+
+@pytest.mark.parametrize("text", [OPTIONAL, CLASSES], ids=["optional", "sequence of maps"])
+def test_values_of_every_kind_are_kept_read_again_and_shared_by_variants(tmp_path: Path, text: str) -> None:
+    model, kept = write_model(tmp_path, text), os.fspath(tmp_path / "kept")
+    assert onnxctl("run", model, "--save-outputs", kept, *QUICK).returncode == 0
+    again = onnxctl("run", model, "--data", kept, "--verify", *QUICK)
+    assert again.returncode == 0, again.stdout + again.stderr
+    both = onnxctl("run", model, model, "--runs", "2", "--json")
+    assert both.returncode == 0, both.stderr
+    assert strict_json(both.stdout)["data"]["variants"][1]["outputs"]["status"] == "equal"
