@@ -387,11 +387,11 @@ def _doubts_of_ratios(contestants: Sequence[_Contestant], first: _Contestant) ->
     wide = {label: reach for label, reach in reaches.items() if precision and reach > precision}
     if wide:
         worst = max(wide, key=lambda label: wide[label])
+        others = f"; {len(wide)} of {len(reaches)} are wider than that" if len(wide) > 1 else ""
         yield Finding(
             code="imprecise",
             severity="warning",
-            message=f"{len(wide)} of {len(reaches)} ratios are not known to {precision * 100:g} %, "
-            f"this one to {wide[worst] * 100:.2g} % only",
+            message=f"its ratio is known to {wide[worst] * 100:.2g} % only, not to {precision * 100:g} %{others}",
             hint="raise --duration, or quieten the machine",
             where=worst,
         )
