@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from onnx import TensorProto
 
 from onnxctl.analysis.statistics import weight_statistics
-from onnxctl.analysis.weights import Weight
+from onnxctl.analysis.weights import Weight, place_of
 from onnxctl.errors import ModelError
 from onnxctl.model.loading import Model
 from onnxctl.reports import WeightInfo, WeightStatistics
@@ -36,7 +36,7 @@ def read_weights(
     for weight, info in weights:
         if total > MEGABYTE:
             tell(f"reading weights: {done // MEGABYTE:,} of {total // MEGABYTE:,} MB")
-        place = _place(model, weight)
+        place = place_of(model, weight)
         if place in known:
             info = dataclasses.replace(info, statistics=known[place])
         else:
@@ -49,14 +49,6 @@ def read_weights(
         result.append(info)
         done += weight.byte_count
     return tuple(result)
-
-
-def _place(model: Model, weight: Weight) -> object:
-    """What tells where the bytes lie and how they are understood; a tensor that is not on disk stands alone."""
-    payload = None if weight.stored is None else model.payload(weight.stored)
-    if payload is None:
-        return id(weight)
-    return id(payload.file), payload.offset, payload.length, payload.field, weight.data_type, weight.shape
 
 
 def _with_values(model: Model, weight: Weight, info: WeightInfo) -> WeightInfo:

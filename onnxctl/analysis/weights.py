@@ -145,3 +145,11 @@ def count_parameters(weights: Iterable[Weight]) -> tuple[DtypeParameters, ...]:
         for data_type, each in by_type.items()
     ]
     return tuple(sorted(rows, key=lambda row: (-row.byte_count, row.dtype)))
+
+
+def place_of(model: Model, weight: Weight) -> object:
+    """What tells where the bytes lie and how they are understood; a tensor that is not on disk stands alone."""
+    payload = None if weight.stored is None else model.payload(weight.stored)
+    if payload is None:
+        return id(weight)
+    return id(payload.file), payload.offset, payload.length, payload.field, weight.data_type, weight.shape

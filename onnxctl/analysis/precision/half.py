@@ -6,13 +6,14 @@ infinity, up to 2^-25 to zero; what then lies below 2^-14 is denormal.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 from onnx import TensorProto
 
 from onnxctl.analysis.statistics import raw_chunks
-from onnxctl.analysis.weights import Weight, weights_of
+from onnxctl.analysis.weights import Weight, place_of, weights_of
 from onnxctl.errors import ModelError
 from onnxctl.model.loading import Model
 from onnxctl.model.names import as_text
@@ -29,18 +30,23 @@ _SHOWN = 10
 
 
 def look_at_half(model: Model, news: Callable[[str], None]) -> HalfReport | None:
-    """The wider weights held against float16; None where there are none. Reads them in chunks."""
+    """The wider weights held against float16; None where there are none. Reads them in chunks, shared bytes once."""
     weights = [weight for weight in weights_of(model) if weight.data_type in _WIDER and weight.stored is not None]
     if not weights:
         return None
     tensors: list[HalfTensor] = []
+    known: dict[object, HalfTensor] = {}
     unread = 0
     for index, weight in enumerate(weights):
         news(f"reading weights ({index + 1} of {len(weights)})")
         try:
-            tensors.append(_look_at(model, weight))
+            place = place_of(model, weight)
+            if place not in known:
+                known[place] = _look_at(model, weight)
         except ModelError:
             unread += 1
+        else:
+            tensors.append(dataclasses.replace(known[place], scope=weight.scope, name=as_text(weight.name)))
     hit = [each for each in tensors if each.overflow_count or each.zero_count or each.denormal_count]
     worst = sorted(hit, key=lambda each: (-each.overflow_count, -each.zero_count, -each.denormal_count))
     return HalfReport(
