@@ -34,7 +34,7 @@ from onnxctl.runtime.measure import PRELOAD, left_to_the_cpu, memory_limit
 from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, estimate_memory_bytes
 from onnxctl.runtime.providers import CPU
 from onnxctl.runtime.statistics import compare_pairs, percentile, summarize_latency
-from onnxctl.runtime.timing import FEW_SAMPLES, LOADED_SHARE, MAXIMUM_RUN_COUNT, Timing, load_average
+from onnxctl.runtime.timing import FEW_SAMPLES, MAXIMUM_RUN_COUNT, Timing, doubts_of_load, load_average
 from onnxctl.runtime.turns import WARM_RUN_NS, Participant
 from onnxctl.runtime.variants import Variant
 
@@ -57,6 +57,7 @@ class _Contestant:
     """What is known of one variant so far. turns are the medians of its turns, by round."""
 
     variant: Variant
+    estimated_bytes: int
     error: OnnxctlError | None = None
     participant: Participant | None = None
     turns: list[list[float]] = field(default_factory=list)
@@ -110,7 +111,8 @@ def run_contest(
     was asked wrongly, and the first variant's error where not one ran.
     """
     load = load_average()
-    contestants = [_Contestant(each) for each in variants]
+    estimates = {path: estimate_memory_bytes(path) for path in {each.config.path for each in variants}}
+    contestants = [_Contestant(each, estimates[each.config.path]) for each in variants]
     order = random.Random(seed)
     most = _most_rounds(variants[0].config)
     turn_counts: list[int] = []
@@ -181,7 +183,7 @@ def _memory_needed(contestant: _Contestant) -> int:
     """What it needed when it was open, or what models of its size usually need."""
     if contestant.participant is not None:
         return contestant.participant.peak_memory_bytes
-    return estimate_memory_bytes(contestant.config.path)
+    return contestant.estimated_bytes
 
 
 # ---------------------------------------------------------------- a round
@@ -361,13 +363,7 @@ def _doubts(contestants: Sequence[_Contestant], load: float) -> Iterator[Finding
                 message=f"it gives other outputs than the first variant: {opened.outputs.reason}",
                 where=each.variant.label,
             )
-    if load > LOADED_SHARE * usable_cpu_count():
-        yield Finding(
-            code="machine-loaded",
-            severity="warning",
-            message=f"the machine was busy before the first run (load average {load:.1f} on {usable_cpu_count()} CPUs)",
-            hint="close what else is running",
-        )
+    yield from doubts_of_load(load, usable_cpu_count())
 
 
 def _doubts_of_ratios(contestants: Sequence[_Contestant], first: _Contestant) -> Iterator[Finding]:

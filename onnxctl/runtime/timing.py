@@ -303,15 +303,7 @@ def doubts(timing: Timing, conditions: Conditions, *, precision: float = 0.0) ->
                 "use larger inputs: --dim",
             )
         )
-    if conditions.load > LOADED_SHARE * conditions.cpu_count:
-        found.append(
-            _doubt(
-                "machine-loaded",
-                f"the machine was busy before the first run (load average {conditions.load:.1f} "
-                f"on {conditions.cpu_count} CPUs)",
-                "close what else is running",
-            )
-        )
+    found += doubts_of_load(conditions.load, conditions.cpu_count)
     before, after = conditions.clock_before_mhz, conditions.clock_after_mhz
     if before and abs(after - before) > CLOCK_CHANGE * before:
         found.append(
@@ -322,6 +314,14 @@ def doubts(timing: Timing, conditions: Conditions, *, precision: float = 0.0) ->
             )
         )
     return tuple(found)
+
+
+def doubts_of_load(load: float, cpu_count: int) -> tuple[Finding, ...]:
+    """The finding machine-loaded, where other processes wanted the CPUs before the first run."""
+    if load <= LOADED_SHARE * cpu_count:
+        return ()
+    message = f"the machine was busy before the first run (load average {load:.1f} on {cpu_count} CPUs)"
+    return (_doubt("machine-loaded", message, "close what else is running"),)
 
 
 def _doubt(code: str, message: str, hint: str) -> Finding:
