@@ -9,6 +9,7 @@ import re
 import resource
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -18,7 +19,10 @@ import pytest
 from tests.command_line import COMMAND, environment, onnxctl, strict_json
 from tests.conftest import ROOT, SAMPLES
 from tests.hostile.conftest import corpus as corpus
+from tests.hostile.conftest import nursery as nursery
 from tests.hostile.corpus import Case
+from tests.hostile.nursery import Nursery, Task
+from tests.hostile.sandbox import MEMORY_BYTES
 from tests.hostile.test_commands import CONTROL
 
 HOSTILE = "tests/hostile/test_commands.py::test_commands_survive_the_corpus"
@@ -221,20 +225,27 @@ def test_names_come_back_from_json_as_they_are(tmp_path: Path) -> None:
     assert names[-1].encode("utf-8", "surrogateescape") == b"\xff\xfe\x80\xc3("
 
 
-def shown_in_a_terminal(*arguments: str) -> str:
+def shown_in_a_terminal(nursery: Nursery, folder: Path, *arguments: str) -> str:
     """What a command writes to a terminal, without our own colours and what clears the status line."""
     leader, follower = pty.openpty()
-    env = environment(TERM="xterm-256color", COLUMNS="300")
-    process = subprocess.Popen(
-        [*COMMAND, *arguments], stdin=subprocess.DEVNULL, stdout=follower, stderr=follower, env=env
+    terminal, shown = Path(os.ttyname(follower)), [b""]
+    reader = threading.Thread(target=lambda: shown.extend(iter(lambda: _read(leader), b"")))
+    reader.start()
+    nursery.run(
+        Task(
+            arguments=arguments,
+            folder=folder,
+            stdout=terminal,
+            stderr=terminal,
+            environment=environment(TERM="xterm-256color", COLUMNS="300"),
+            memory_bytes=MEMORY_BYTES,
+            kill_after_s=120,
+        )
     )
     os.close(follower)
-    shown = b""
-    while part := _read(leader):
-        shown += part
+    reader.join()
     os.close(leader)
-    process.wait()
-    return re.sub(r"\x1b\[[0-9;]*m|\r\x1b\[K|\r\n", "", shown.decode())
+    return re.sub(r"\x1b\[[0-9;]*m|\r\x1b\[K|\r\n", "", b"".join(shown).decode())
 
 
 def _read(descriptor: int) -> bytes:
@@ -244,20 +255,21 @@ def _read(descriptor: int) -> bytes:
         return b""
 
 
-def test_names_are_harmless_in_a_terminal(tmp_path: Path) -> None:
+def test_names_are_harmless_in_a_terminal(nursery: Nursery, tmp_path: Path) -> None:
     odd_model(tmp_path / "odd.onnx")
-    shown = shown_in_a_terminal("inspect", str(tmp_path / "odd.onnx"), "--nodes", "--findings")
+    shown = shown_in_a_terminal(nursery, tmp_path, "inspect", str(tmp_path / "odd.onnx"), "--nodes", "--findings")
     assert CONTROL.search(shown) is None
     assert "[bold red]markup[/]" in shown and ":smile:" in shown
     assert "\\x1b[31mred" in shown
 
 
 @pytest.mark.slow
-def test_names_of_the_corpus_are_harmless_in_a_terminal(corpus: list[Case]) -> None:
+def test_names_of_the_corpus_are_harmless_in_a_terminal(corpus: list[Case], nursery: Nursery, tmp_path: Path) -> None:
     for case in corpus:
         if case.category in ("names", "filename"):
             for verb in (("inspect", "--nodes", "--tree"), ("check",), ("optimize", "--dry-run"), ("diff", case.path)):
-                shown = shown_in_a_terminal(*verb, "--", case.path)
+                shown = shown_in_a_terminal(nursery, tmp_path, *verb, "--", case.path)
+                assert shown, f"{verb} of {case.name}"
                 assert CONTROL.search(shown) is None, f"{verb} of {case.name}"
 
 

@@ -3,8 +3,8 @@
 Everything goes to temporary names in the target's folder, is flushed to disk and then renamed. A model with external
 data is two files that can't be replaced at one moment, so the data always gets a name nothing refers to yet and the
 model is renamed last: an old model never points into new data. Peak disk use is the old output plus the new one.
-Publishing is done under a lock on the folder, and data on its way is locked as well: of many writers, none removes what
-another is about to publish.
+Publishing is done under a lock on the folder, and files on their way are locked as well: of many writers, none removes
+what another is about to publish, and what a killed one left the next save of that output removes.
 
 Flushing goes on in the background from the moment a file is written, while the caller verifies it; `Staged.commit`
 waits for it.
@@ -15,8 +15,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +27,7 @@ from onnxctl.errors import ModelError, OutputExists, ResourceLimit, StorageError
 from onnxctl.model import wire
 from onnxctl.model.copying import copy_payload, write_bytes
 from onnxctl.model.loading import Model, tensors_of_model
+from onnxctl.model.locks import is_locked, lock, locked
 from onnxctl.model.tensors import Payload
 
 PROTOBUF_LIMIT_BYTES = 2**31 - 1
@@ -178,7 +179,7 @@ class Staged:
         self._flush = flush
         self._flushes: list[_Flush] = []
         self._temporary: list[str] = []
-        self._data_lock: int | None = None
+        self._locks: list[int] = []
         self._done = False
 
     @property
@@ -200,7 +201,7 @@ class Staged:
         try:
             for flush in self._flushes:
                 flush.wait()
-            with _locked(os.path.dirname(self._target.path) or "."):
+            with locked(os.path.dirname(self._target.path) or "."):
                 os.replace(self.path, self._target.path)
                 self._done = True
                 if self._target.replaces:
@@ -217,20 +218,17 @@ class Staged:
             with contextlib.suppress(OSError):
                 status = os.lstat(path)
                 kept = path == self.data_path or (status.st_dev, status.st_ino) in self._target.kept_data
-                if not kept and not _is_locked(path):
+                if not kept and not is_locked(path):
                     os.unlink(path)
 
     def _release(self) -> None:
-        """Let others see that the data file is no longer on its way."""
-        if self._data_lock is not None:
-            os.close(self._data_lock)
-            self._data_lock = None
+        """Let others see that these files are no longer on their way."""
+        while self._locks:
+            os.close(self._locks.pop())
 
     def write_data(self, pieces: Iterator[wire.Piece], model: Model) -> str:
-        """Write the data file, and the name it got, which nobody had; until published or discarded it is locked."""
-        temporary = self.write(pieces, model)
-        self._data_lock = _lock(temporary)
-        self.data_path = _rename_fresh(temporary, self._target.path)
+        """Write the data file, and the name it got, which nobody had."""
+        self.data_path = _rename_fresh(self.write(pieces, model), self._target.path)
         return os.path.basename(self.data_path)
 
     def discard(self) -> None:
@@ -247,12 +245,15 @@ class Staged:
         self.discard()
 
     def write(self, pieces: Iterator[wire.Piece], model: Model) -> str:
-        """A new file with these pieces in the target's folder, on its way to the disk when this returns."""
+        """A new file with these pieces in the target's folder, on its way to the disk when this returns.
+
+        Until it is published or discarded it is locked.
+        """
         folder, name = os.path.split(self._target.path)
-        path = os.path.join(folder, f".{name[:200]}.{os.urandom(6).hex()}.tmp")
+        path = os.path.join(folder, _temporary_name(name, os.urandom(6).hex()))
         self._temporary.append(path)
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            descriptor = self._create(path)
             try:
                 for piece in pieces:
                     if isinstance(piece, bytes):
@@ -268,6 +269,34 @@ class Staged:
         except OSError as error:
             raise _storage_error(self._target.path, error) from error
         return path
+
+    def _create(self, path: str) -> int:
+        """A new file, locked before others look for what nobody has a lock on; what such there is goes first."""
+        with locked(os.path.dirname(path) or "."):
+            _remove_abandoned(self._target.path)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            own_lock = lock(path)
+            if own_lock is not None:
+                self._locks.append(own_lock)
+        return descriptor
+
+
+def _remove_abandoned(path: str) -> None:
+    """Remove what killed saves of this output left: files under its temporary names that nobody has locked."""
+    folder, name = os.path.split(path)
+    temporary = re.compile(re.escape(_temporary_name(name, "RANDOM")).replace("RANDOM", "[0-9a-f]{12}"))
+    for each in filter(temporary.fullmatch, os.listdir(folder or ".")):
+        abandoned = os.path.join(folder, each)
+        with contextlib.suppress(OSError):  # BlockingIOError: it is being written
+            descriptor = lock(abandoned, wait=False)
+            if descriptor is not None:
+                os.close(descriptor)
+                os.unlink(abandoned)
+
+
+def _temporary_name(name: str, random: str) -> str:
+    """Under what name an output is written, in its folder; longer names would be too long for some file systems."""
+    return f".{name[:200]}.{random}.tmp"
 
 
 class _Flush:
@@ -358,7 +387,7 @@ def _fresh_data_path(model_path: str) -> str:
 
 def _rename_fresh(temporary: str, model_path: str) -> str:
     """Give the temporary data file a name that nobody has, and that name. The lock keeps other onnxctl away."""
-    with _locked(os.path.dirname(model_path) or "."):
+    with locked(os.path.dirname(model_path) or "."):
         while True:
             path = _fresh_data_path(model_path)
             try:
@@ -370,50 +399,6 @@ def _rename_fresh(temporary: str, model_path: str) -> str:
             else:
                 os.unlink(temporary)
             return path
-
-
-def _lock(path: str, *, wait: bool = True) -> int | None:
-    """A descriptor that holds the only lock on a file or folder; None where there is none to be had.
-
-    Locks end with their process, however it ends. Raises BlockingIOError without `wait` where somebody else has it.
-    """
-    if sys.platform == "win32":
-        return None
-    import fcntl
-
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:  # BlockingIOError, or a file system without locks
-        os.close(descriptor)
-        if isinstance(error, BlockingIOError):
-            raise
-        return None
-    return descriptor
-
-
-def _is_locked(path: str) -> bool:
-    try:
-        descriptor = _lock(path, wait=False)
-    except BlockingIOError:
-        return True
-    if descriptor is not None:
-        os.close(descriptor)
-    return False
-
-
-@contextlib.contextmanager
-def _locked(folder: str) -> Iterator[None]:
-    """Publish one after the other: nobody else renames or removes what is in the folder meanwhile."""
-    descriptor = _lock(folder)
-    try:
-        yield
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
 
 
 def _flush_folder(folder: str) -> None:

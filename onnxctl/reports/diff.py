@@ -103,7 +103,8 @@ class TopAgreement:
 class OutputDifference:
     """One output of both models on the same inputs, over all runs; cosine is the smallest of the runs.
 
-    max_relative is the largest |a - b| / (|a| + what is typical of the output), held against the tolerance.
+    max_relative is the largest |a - b| / (|a| + what is typical of the output), held against the tolerance. top is
+    left out for values within a model.
     """
 
     before: str

@@ -147,9 +147,12 @@ def _run_other(request: JSON, references: Sequence[Reference]) -> tuple[list[lis
 
 
 def difference_of_values(
-    before: str, after: str, pairs: Sequence[tuple[Any, Any]], tolerance: float, may_flip: bool
+    before: str, after: str, pairs: Sequence[tuple[Any, Any]], tolerance: float, may_flip: bool, *, ranked: bool = True
 ) -> OutputDifference:
-    """How far a value is apart in pairs of runs; before and after are its names."""
+    """How far a value is apart in pairs of runs; before and after are its names.
+
+    ranked: it tells what is most likely, so that its largest elements are held against each other.
+    """
     from onnxctl.runtime.tolerance import compare_values, merge
 
     compared = merge([compare_values(after, x, y, tolerance=tolerance, may_flip=may_flip) for x, y in pairs])
@@ -164,7 +167,7 @@ def difference_of_values(
         max_relative=compared.max_relative,
         mean_absolute=max(means, default=None),
         cosine=min(cosines, default=None),
-        top=tuple(_agreements(arrays)),
+        top=tuple(_agreements(arrays)) if ranked else (),
         tolerance=compared.tolerance,
         message=compared.message,
     )

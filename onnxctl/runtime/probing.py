@@ -29,6 +29,7 @@ from onnxctl.runtime.difference import difference_of_values
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+    from onnxctl.model.graph import ModelGraphs
     from onnxctl.runtime.feeds import Feeds
     from onnxctl.runtime.session import Session
 
@@ -99,7 +100,7 @@ def probe(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
     """Child target: what `Prober.probe` asks for."""
     from onnxctl.model.graph import ModelGraphs
     from onnxctl.model.loading import open_model
-    from onnxctl.runtime.tolerance import decides_by_floats, tolerance_of
+    from onnxctl.runtime.tolerance import tolerance_of
 
     config = decode(ProbeConfig, request["config"])
     whole = ModelGraphs(open_model(config.before.path))
@@ -118,7 +119,7 @@ def probe(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
         attempt=feeds.attempt,
         dims=tuple(feeds.dims.items()),
         tolerance=tolerance,
-        values=_compared(config, first, second, tolerance, decides_by_floats(whole)),
+        values=_compared(config, whole, first, second, tolerance),
     )
     return encode(found), ()
 
@@ -130,7 +131,7 @@ def probe_part(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answ
     from onnxctl.model.graph import ModelGraphs
     from onnxctl.model.loading import open_model
     from onnxctl.runtime.saving import write_outputs
-    from onnxctl.runtime.tolerance import decides_by_floats, tolerance_of
+    from onnxctl.runtime.tolerance import tolerance_of
 
     config = decode(ProbeConfig, request["config"])
     whole = ModelGraphs(open_model(config.before.path))
@@ -157,7 +158,7 @@ def probe_part(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answ
         write_outputs(request["folder"], fed, names, first)
     progress(AFTER)
     second, failure = _run_second(after.SerializeToString(), config, others)
-    found = _compared(config, first, second, tolerance, decides_by_floats(whole))
+    found = _compared(config, whole, first, second, tolerance)
     return encode(PartProbe(failure=failure, inputs=tuple(described), values=found)), ()
 
 
@@ -210,10 +211,13 @@ def _message(error: OnnxctlError, config: ProbeConfig) -> str:
 
 
 def _compared(
-    config: ProbeConfig, first: Sequence[Any], second: Sequence[Any], tolerance: float, may_flip: bool
+    config: ProbeConfig, whole: ModelGraphs, first: Sequence[Any], second: Sequence[Any], tolerance: float
 ) -> tuple[OutputDifference, ...]:
+    from onnxctl.runtime.tolerance import decides_by_floats
+
+    may_flip = decides_by_floats(whole)
     return tuple(
-        difference_of_values(before, after, [(x, y)], tolerance, may_flip)
+        difference_of_values(before, after, [(x, y)], tolerance, may_flip, ranked=whole.top.is_output(before))
         for (before, after), x, y in zip(config.output_names, first, second, strict=False)
     )
 

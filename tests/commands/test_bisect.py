@@ -84,6 +84,8 @@ def test_a_fault_at_a_random_node_is_found(
     report = onnxctl.bisect(str(path), saved(tmp_path, model, "bad.onnx"))
     assert_found(report, node)
     assert len([each for each in report.nodes if each.side == "after"]) <= 8
+    outputs = {each.before for each in report.outputs}
+    assert {each.before for each in report.first_values if each.top} <= outputs, "the largest elements mean something"
 
 
 @pytest.mark.parametrize("seed", range(2))

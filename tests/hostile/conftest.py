@@ -1,10 +1,13 @@
-"""The hostile corpus, written once per session."""
+"""The hostile corpus, written once per session, and the process that all commands on it are forks of."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 
 from tests.hostile.corpus import MAKER, Case, make_corpus
+from tests.hostile.nursery import Nursery
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +16,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
     if not MAKER.is_file():
         pytest.skip("no ../shared/hostile beside the project")
     return make_corpus(tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """What starts commands fast."""
+    with Nursery() as running:
+        yield running

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import resource
-import signal
-import subprocess
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.command_line import COMMAND, environment
+from tests.command_line import environment
+from tests.hostile.nursery import Nursery, Task, run_task
 
 MEMORY_BYTES = 4 << 30
 """Address space of the command and of each of its children."""
@@ -42,50 +39,46 @@ class Outcome:
 
 
 def run_in_sandbox(
-    arguments: Sequence[str], folder: Path, watched: Sequence[str], *, kill_after_s: float, wrapper: Sequence[str] = ()
+    arguments: Sequence[str],
+    folder: Path,
+    watched: Sequence[str],
+    *,
+    kill_after_s: float,
+    wrapper: Sequence[str] = (),
+    nursery: Nursery | None = None,
 ) -> Outcome:
     """Run `onnxctl` with folder/work as its place, folder/home as HOME and folder/tmp as TMPDIR, all empty before.
 
     outputs are the files in folder/work afterwards; changed names whatever else differs, there and in the folders
-    watched. wrapper is the command that starts it, such as strace. The last resort kill_after_s ends a hang.
+    watched. wrapper is the command that starts it, such as strace; a nursery starts it faster. The last resort
+    kill_after_s ends a hang.
     """
     places = [folder / name for name in ("work", "home", "tmp")]
     for place in places:
         place.mkdir(parents=True)
     work, home, temporary = places
+    env = environment(HOME=os.fspath(home), TMPDIR=os.fspath(temporary), COLUMNS="100")
     before = listing([*watched, os.fspath(home), os.fspath(temporary)])
-    with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
-        process = subprocess.Popen(
-            [*wrapper, *COMMAND, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            cwd=work,
-            env=environment(HOME=os.fspath(home), TMPDIR=os.fspath(temporary), COLUMNS="100"),
-            preexec_fn=limit_memory,
-            start_new_session=True,
-        )
-        timer = threading.Timer(kill_after_s, os.killpg, (process.pid, signal.SIGKILL))
-        timer.start()
-        _, status, usage = os.wait4(process.pid, 0)
-        timer.cancel()
-        process.returncode = os.waitstatus_to_exitcode(status)
+    task = Task(
+        arguments=arguments,
+        folder=work,
+        stdout=folder / "stdout",
+        stderr=folder / "stderr",
+        environment=env,
+        memory_bytes=MEMORY_BYTES,
+        kill_after_s=kill_after_s,
+    )
+    ended = run_task(task, wrapper) if nursery is None else nursery.run(task)
     after = listing([*watched, os.fspath(home), os.fspath(temporary)])
     return Outcome(
-        exit_code=process.returncode,
-        stdout=(folder / "stdout").read_bytes(),
-        stderr=(folder / "stderr").read_bytes(),
-        cpu_seconds=usage.ru_utime + usage.ru_stime,
-        resident_bytes=usage.ru_maxrss * 1024,
+        exit_code=ended.exit_code,
+        stdout=task.stdout.read_bytes(),
+        stderr=task.stderr.read_bytes(),
+        cpu_seconds=ended.cpu_seconds,
+        resident_bytes=ended.resident_bytes,
         changed=tuple(sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))),
         outputs=tuple(sorted(path for path in work.rglob("*") if not path.is_dir())),
     )
-
-
-def limit_memory() -> None:
-    """What `ulimit -v` does; no core dumps."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def listing(folders: Sequence[str]) -> Listing:

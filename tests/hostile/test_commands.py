@@ -14,6 +14,7 @@ import pytest
 from onnxctl.errors import EXIT_DONE, EXIT_MACHINE, EXIT_MODEL, EXIT_NO
 from tests.command_line import strict_json
 from tests.hostile.corpus import CANARY, CATEGORIES, Case, Expectation
+from tests.hostile.nursery import Nursery
 from tests.hostile.sandbox import HASHED_BYTES, Outcome, run_in_sandbox
 
 TIME_LIMIT_S = 20
@@ -47,10 +48,12 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("category", CATEGORIES)
-def test_commands_survive_the_corpus(corpus: list[Case], category: str, variant: str, tmp_path: Path) -> None:
+def test_commands_survive_the_corpus(
+    corpus: list[Case], nursery: Nursery, category: str, variant: str, tmp_path: Path
+) -> None:
     wrong = {}
     for number, case in enumerate(each for each in corpus if each.category == category and each.can_run_here):
-        outcome = run_case(case, variant, tmp_path / str(number))
+        outcome = run_case(case, variant, tmp_path / str(number), nursery)
         if trouble := judge_outcome(case, variant, outcome):
             wrong[case.name] = trouble
     assert wrong == {}
@@ -60,11 +63,11 @@ READING = ("--weights", "--text", "--precision", "--findings")
 """Options of inspect that read every byte of the weights, and take as long as that takes."""
 
 
-def run_case(case: Case, variant: str, folder: Path) -> Outcome:
+def run_case(case: Case, variant: str, folder: Path, nursery: Nursery) -> Outcome:
     """One command on one case; diff compares the case with itself."""
     paths = [case.path] * (2 if variant.startswith("diff") else 1)
     options = [each for each in VARIANTS[variant] if "sparse" not in case.flags or each not in READING]
-    return run_in_sandbox([*options, "--", *paths], folder, [case.folder], kill_after_s=KILL_AFTER_S)
+    return run_in_sandbox([*options, "--", *paths], folder, [case.folder], kill_after_s=KILL_AFTER_S, nursery=nursery)
 
 
 def judge_outcome(case: Case, variant: str, outcome: Outcome) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from tests.conftest import SAMPLES
 from tests.hostile.corpus import Case
+from tests.hostile.nursery import Nursery
 from tests.hostile.sandbox import Outcome, run_in_sandbox
 from tests.hostile.test_commands import VARIANTS
 
@@ -21,12 +23,15 @@ MEGABYTE = 1_000_000
 _READ = re.compile(r"\bp?read\w*\(\d+<(?P<path>[^>]*)>.* = (?P<count>\d+)$")
 
 
+def strace(calls: str, log: Path) -> tuple[str, ...]:
+    """The command that logs these system calls of another and all its children, descriptors with their paths."""
+    return ("strace", "-f", "-qq", "-y", "-s", "256", "-o", str(log), "-e", f"trace={calls}")
+
+
 def traced(arguments: list[str], folder: Path, calls: str) -> tuple[Outcome, list[str]]:
-    """How a command ended, and the system calls of it and all its children, descriptors with their paths."""
+    """How a command ended, and its system calls."""
     log = folder / "strace"
-    folder.mkdir(exist_ok=True)
-    strace = ("strace", "-f", "-qq", "-y", "-s", "256", "-o", str(log), "-e", f"trace={calls}")
-    outcome = run_in_sandbox(arguments, folder / "box", [], kill_after_s=120, wrapper=strace)
+    outcome = run_in_sandbox(arguments, folder / "box", [], kill_after_s=120, wrapper=strace(calls, log))
     return outcome, log.read_text(errors="replace").splitlines()
 
 
@@ -56,13 +61,17 @@ def test_weights_are_not_read_to_be_described(corpus: list[Case], name: str, tmp
 @pytest.mark.parametrize("variant", ["inspect", "optimize", "run", "check", "diff"])
 def test_nothing_outside_of_the_models_folder_is_opened(corpus: list[Case], variant: str, tmp_path: Path) -> None:
     forbidden = re.compile(r'/outside/|"/etc/(passwd|hostname)"')
-    wrong = {}
-    for case in corpus:
-        if case.category != "external" or "sparse" in case.flags:
-            continue
-        paths = [case.path] * (2 if variant == "diff" else 1)
-        _, calls = traced([*VARIANTS[variant], "--", *paths], tmp_path / case.name, "open,openat,openat2")
-        opened = [call for call in calls if forbidden.search(call) and "ENOENT" not in call]
-        if opened:
-            wrong[case.name] = opened[:3]
+    wrong, log = {}, tmp_path / "strace"
+    log.touch()
+    with Nursery(strace("open,openat,openat2", log)) as nursery, log.open(errors="replace") as calls:
+        for case in corpus:
+            if case.category != "external" or "sparse" in case.flags:
+                continue
+            paths = [case.path] * (2 if variant == "diff" else 1)
+            arguments = [*VARIANTS[variant], "--", *paths]
+            run_in_sandbox(arguments, tmp_path / case.name, [], kill_after_s=120, nursery=nursery)
+            opened = calls.read().splitlines()
+            assert any(os.path.basename(case.path) in call for call in opened)
+            if found := [call for call in opened if forbidden.search(call) and "ENOENT" not in call]:
+                wrong[case.name] = found[:3]
     assert wrong == {}

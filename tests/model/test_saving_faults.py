@@ -163,3 +163,17 @@ def test_what_a_killed_save_left_goes_with_the_next(tmp_path: Path) -> None:
     (tmp_path / "out.onnx.1.data").write_bytes(b"written, and killed before the model was renamed")
     save(open_model(str(tmp_path / "in.onnx")), str(tmp_path / "out.onnx"), external=True, force=True)
     assert sorted(os.listdir(tmp_path)) == ["in.onnx", "out.onnx", "out.onnx.2.data"]
+
+
+def test_a_file_that_a_killed_save_left_goes_with_the_next_and_no_other(tmp_path: Path) -> None:
+    write_model(tmp_path / "in.onnx", 3)
+    target = tmp_path / "out.onnx"
+    names = [".out.onnx.0123456789ab.tmp", ".other.onnx.0123456789ab.tmp", ".out.onnx.backup.tmp"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"half a model")
+    with stage(open_model(str(tmp_path / "in.onnx")), check_target(open_model(str(tmp_path / "in.onnx")), str(target))):
+        on_its_way = set(os.listdir(tmp_path)) - {"in.onnx", *names}
+        assert len(on_its_way) == 1
+        save(open_model(str(tmp_path / "in.onnx")), str(target))
+        assert set(os.listdir(tmp_path)) == {"in.onnx", "out.onnx", *names[1:], *on_its_way}
+    assert set(os.listdir(tmp_path)) == {"in.onnx", "out.onnx", *names[1:]}

@@ -9,9 +9,9 @@ from onnx import AttributeProto, NodeProto
 
 from onnxctl.analysis.attributes import attribute_in_words
 from onnxctl.analysis.difference.detours import Detours, ScopePair
-from onnxctl.analysis.difference.hashing import HashedScope, digest_of
 from onnxctl.analysis.difference.header import NamePair, header_changes, interface_changes, pair_values
 from onnxctl.analysis.difference.matching import Matching
+from onnxctl.analysis.difference.numbering import NumberedScope, Numbering
 from onnxctl.analysis.difference.weights import Stored, WeightTally, stored_tensors
 from onnxctl.analysis.functions import function_key, in_words
 from onnxctl.model.graph import Graph, ModelGraphs
@@ -38,11 +38,11 @@ def compare_models(a: ModelGraphs, b: ModelGraphs, *, quick: bool = False) -> Di
     graph_a, graph_b = a.model.proto.graph, b.model.proto.graph
     inputs = pair_values(graph_a.input, graph_b.input)
     outputs = pair_values(graph_a.output, graph_b.output)
-    comparison = _Comparison()
-    top_a, top_b = _hashed_tops(a, b, inputs)
+    comparison, numbering = _Comparison(), Numbering()
+    top_a, top_b = _numbered_tops(a, b, inputs, numbering)
     names = {pair.before: pair.after for pair in inputs if pair.before is not None and pair.after is not None}
     top = comparison.compare(top_a, top_b, names)
-    functions = _compare_functions(a, b, comparison)
+    functions = _compare_functions(a, b, comparison, numbering)
     weights = _compare_weights(
         stored_tensors(_all_scopes([top_a, *functions[0]])),
         stored_tensors(_all_scopes([top_b, *functions[1]])),
@@ -94,20 +94,22 @@ def matched_values(a: ModelGraphs, b: ModelGraphs) -> dict[str, str]:
     """The values of b's top graph that are values of a's, by a's names, in a's topological order."""
     inputs = pair_values(a.model.proto.graph.input, b.model.proto.graph.input)
     found: dict[str, str] = {}
-    for one, two in Matching(*_hashed_tops(a, b, inputs)).pairs():
+    for one, two in Matching(*_numbered_tops(a, b, inputs, Numbering())).pairs():
         found.update((x, y) for x, y in zip(one.output, two.output, strict=False) if x and y)
     return found
 
 
-def _hashed_tops(a: ModelGraphs, b: ModelGraphs, inputs: Sequence[NamePair]) -> tuple[HashedScope, HashedScope]:
-    """The top graphs, hashed; inputs that stand for each other are one value."""
-    digests = {pair: digest_of(b"input", str(index).encode()) for index, pair in enumerate(inputs)}
-    top_a = HashedScope(a.top, {pair.before: digest for pair, digest in digests.items() if pair.before is not None})
-    top_b = HashedScope(b.top, {pair.after: digest for pair, digest in digests.items() if pair.after is not None})
-    return top_a, top_b
+def _numbered_tops(
+    a: ModelGraphs, b: ModelGraphs, inputs: Sequence[NamePair], numbering: Numbering
+) -> tuple[NumberedScope, NumberedScope]:
+    """The top graphs, numbered; inputs that stand for each other are one value."""
+    numbers = {pair: numbering.of("input", index) for index, pair in enumerate(inputs)}
+    inputs_a = {pair.before: number for pair, number in numbers.items() if pair.before is not None}
+    inputs_b = {pair.after: number for pair, number in numbers.items() if pair.after is not None}
+    return NumberedScope(a.top, numbering, inputs_a), NumberedScope(b.top, numbering, inputs_b)
 
 
-def _all_scopes(roots: list[HashedScope]) -> Iterator[HashedScope]:
+def _all_scopes(roots: list[NumberedScope]) -> Iterator[NumberedScope]:
     for scope in roots:
         yield scope
         for inner in scope.inner.values():
@@ -118,10 +120,10 @@ def _all_scopes(roots: list[HashedScope]) -> Iterator[HashedScope]:
 
 
 def _compare_functions(
-    a: ModelGraphs, b: ModelGraphs, comparison: _Comparison
-) -> tuple[list[HashedScope], list[HashedScope]]:
-    """Compare the bodies of functions of one name; the hashed scopes of either side."""
-    bodies_a, bodies_b = _functions(a), _functions(b)
+    a: ModelGraphs, b: ModelGraphs, comparison: _Comparison, numbering: Numbering
+) -> tuple[list[NumberedScope], list[NumberedScope]]:
+    """Compare the bodies of functions of one name; the numbered scopes of either side."""
+    bodies_a, bodies_b = _functions(a, numbering), _functions(b, numbering)
     for name, scope in bodies_a.items():
         if name in bodies_b:
             other = bodies_b[name]
@@ -134,11 +136,11 @@ def _compare_functions(
     return list(bodies_a.values()), list(bodies_b.values())
 
 
-def _functions(graphs: ModelGraphs) -> dict[str, HashedScope]:
-    found: dict[str, HashedScope] = {}
+def _functions(graphs: ModelGraphs, numbering: Numbering) -> dict[str, NumberedScope]:
+    found: dict[str, NumberedScope] = {}
     for function, graph in zip(graphs.model.proto.functions, graphs.functions, strict=True):
-        inputs = {name: digest_of(b"function input", str(index).encode()) for index, name in enumerate(graph.inputs)}
-        found[in_words(function_key(function))] = HashedScope(graph, inputs)
+        inputs = {name: numbering.of("function input", index) for index, name in enumerate(graph.inputs)}
+        found[in_words(function_key(function))] = NumberedScope(graph, numbering, inputs)
     return found
 
 
@@ -156,7 +158,7 @@ class _Comparison:
     renamed_values: int = 0
 
     def compare(
-        self, a: HashedScope, b: HashedScope, inputs: Mapping[str, str], outer: ScopePair | None = None
+        self, a: NumberedScope, b: NumberedScope, inputs: Mapping[str, str], outer: ScopePair | None = None
     ) -> ScopePair:
         """Compare two scopes and those inside them; inputs maps a's inputs to b's."""
         matching = Matching(a, b)
@@ -174,7 +176,7 @@ class _Comparison:
             self._pair_stored(pair, x, y)
         return pair
 
-    def note_function(self, status: str, name: str, scope: HashedScope) -> None:
+    def note_function(self, status: str, name: str, scope: NumberedScope) -> None:
         """Note a function that only one of the models has."""
         before, after = (name, None) if status == "removed" else (None, name)
         count = len(scope.nodes)
@@ -223,9 +225,9 @@ class _Comparison:
         return True
 
 
-def _place(scope: HashedScope, name: str) -> tuple[str, str] | None:
+def _place(scope: NumberedScope, name: str) -> tuple[str, str] | None:
     """The scope and name of a stored tensor, None where the value is computed."""
-    at: HashedScope | None = scope
+    at: NumberedScope | None = scope
     name = scope.origin(name)
     while at is not None:
         if name in at.constants:
@@ -271,7 +273,7 @@ def _attribute_details(pair: ScopePair, one: NodeProto, two: NodeProto) -> Itera
         x, y = before.get(name), after.get(name)
         if x is None or y is None:
             yield f"{name}: {_words(x)} -> {_words(y)}"
-        elif pair.a.attribute_digest(x) != pair.b.attribute_digest(y):
+        elif pair.a.attribute_number(x) != pair.b.attribute_number(y):
             old, new = _words(x), _words(y)
             yield f"{name}: {old} -> {new}" if old != new else f"{name}: another {old}"
 
@@ -303,15 +305,15 @@ def _compare_weights(
         left.pop(place_a, None)
         right.pop(place_b, None)
         tally.compare(a[place_a], b[place_b], quick=quick)
-    contents_a, contents_b = {each.digest for each in a.values()}, {each.digest for each in b.values()}
+    contents_a, contents_b = {each.content for each in a.values()}, {each.content for each in b.values()}
     for place, stored in list(left.items()):
         if place in right:
             tally.compare(stored, right.pop(place), quick=quick)
             del left[place]
     for stored in left.values():
-        if stored.digest not in contents_b:
+        if stored.content not in contents_b:
             tally.add_alone(stored, is_before=True)
     for stored in right.values():
-        if stored.digest not in contents_a:
+        if stored.content not in contents_a:
             tally.add_alone(stored, is_before=False)
     return _Weights(tally, len(a), len(b))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from onnx import NodeProto
 
-from onnxctl.analysis.difference.hashing import HashedScope
+from onnxctl.analysis.difference.numbering import NumberedScope
 from onnxctl.model.names import as_text
 
 _LONGEST = 16
@@ -22,7 +22,7 @@ _NAMED = 3
 class ScopePair:
     """Two scopes and the values of theirs that stand for each other."""
 
-    def __init__(self, a: HashedScope, b: HashedScope, values: Mapping[str, str], outer: ScopePair | None) -> None:
+    def __init__(self, a: NumberedScope, b: NumberedScope, values: Mapping[str, str], outer: ScopePair | None) -> None:
         self.a, self.b = a, b
         self.values = dict(values)
         self.outer = outer

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 
 from onnx import NodeProto
 
-from onnxctl.analysis.difference.hashing import HashedScope
+from onnxctl.analysis.difference.numbering import NumberedScope
 
 Pair = tuple[NodeProto, NodeProto]
 
@@ -21,7 +21,7 @@ Pair = tuple[NodeProto, NodeProto]
 class Matching:
     """The pairs of two scopes; what is in no pair was removed from a, or added in b."""
 
-    def __init__(self, a: HashedScope, b: HashedScope) -> None:
+    def __init__(self, a: NumberedScope, b: NumberedScope) -> None:
         self.a, self.b = a, b
         self._of_a: dict[int, NodeProto] = {}
         self._of_b: dict[int, NodeProto] = {}
@@ -88,7 +88,7 @@ class Matching:
                 self._replaced_by[old] = two
                 self._replacing.add(new)
 
-    def _by(self, key: Callable[[HashedScope, int], Hashable], *, evenly: bool = False) -> None:
+    def _by(self, key: Callable[[NumberedScope, int], Hashable], *, evenly: bool = False) -> None:
         """Pair what is left and has an equal key, in order; evenly: only where both sides have as many."""
         left = _grouped(self.a, self.removed(), key)
         right = _grouped(self.b, self.added(), key)
@@ -131,11 +131,11 @@ class Matching:
             return False
         return not exactly or self.a.attributes[id(one)] == self.b.attributes[id(two)]
 
-    def _makers(self, scope: HashedScope, name: str) -> list[NodeProto]:
+    def _makers(self, scope: NumberedScope, name: str) -> list[NodeProto]:
         node = scope.graph.producer(name) if name else None
         return [] if node is None or id(node) not in self._operators else [node]
 
-    def _readers(self, scope: HashedScope, name: str, taken: dict[int, NodeProto]) -> list[NodeProto]:
+    def _readers(self, scope: NumberedScope, name: str, taken: dict[int, NodeProto]) -> list[NodeProto]:
         found = [node for node in (scope.graph.consumers(name) if name else ()) if id(node) not in taken]
         return [node for node in found if id(node) in self._operators][:_MOST_NEIGHBOURS]
 
@@ -145,7 +145,7 @@ _MOST_NEIGHBOURS = 32
 
 
 def _grouped(
-    scope: HashedScope, nodes: Iterable[NodeProto], key: Callable[[HashedScope, int], Hashable]
+    scope: NumberedScope, nodes: Iterable[NodeProto], key: Callable[[NumberedScope, int], Hashable]
 ) -> dict[Hashable, list[NodeProto]]:
     groups: dict[Hashable, list[NodeProto]] = {}
     for node in nodes:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from onnxctl.analysis.difference.hashing import Digest, HashedScope
+from onnxctl.analysis.difference.numbering import Number, NumberedScope
 from onnxctl.analysis.difference.tensors import (
     has_equal_bytes,
     is_same_place,
@@ -20,12 +20,12 @@ from onnxctl.reports import WeightChange
 
 
 class Stored(NamedTuple):
-    """A stored tensor of one model: where it is, and the digest of its type, shape and samples."""
+    """A stored tensor of one model: where it is, and the number of its type, shape and samples."""
 
     scope: str
     name: str
     tensor: Tensor
-    digest: Digest
+    content: Number
     is_initializer: bool
 
     @property
@@ -39,7 +39,7 @@ class Stored(NamedTuple):
         return f"{self.tensor.dtype.name}[{', '.join(map(str, self.tensor.shape))}]"
 
 
-def stored_tensors(scopes: Iterator[HashedScope]) -> dict[tuple[str, str], Stored]:
+def stored_tensors(scopes: Iterator[NumberedScope]) -> dict[tuple[str, str], Stored]:
     """Every stored tensor of the scopes, by scope and name."""
     return {
         (scope.graph.path, name): Stored(
@@ -85,7 +85,7 @@ class WeightTally:
         if is_same_place(a.tensor, b.tensor):
             self.same_place += 1
             return None
-        if a.digest == b.digest:
+        if a.content == b.content:
             if not is_sampled_whole(a.tensor):
                 if quick:
                     self.sampled += 1
