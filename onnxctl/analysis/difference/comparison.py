@@ -218,22 +218,11 @@ class _Comparison:
 
     def _pair_stored(self, pair: ScopePair, x: str, y: str) -> bool:
         """Whether both are stored tensors, which then stand for each other."""
-        place_a, place_b = _place(pair.a, x), _place(pair.b, y)
+        place_a, place_b = pair.a.place_of(x), pair.b.place_of(y)
         if place_a is None or place_b is None:
             return False
         self.stored_pairs[place_a, place_b] = None
         return True
-
-
-def _place(scope: NumberedScope, name: str) -> tuple[str, str] | None:
-    """The scope and name of a stored tensor, None where the value is computed."""
-    at: NumberedScope | None = scope
-    name = scope.origin(name)
-    while at is not None:
-        if name in at.constants:
-            return at.graph.path, name
-        at = None if at.graph.defines(name) else at.outer
-    return None
 
 
 def _change(

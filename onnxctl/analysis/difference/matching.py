@@ -57,6 +57,9 @@ class Matching:
 
     def _match(self) -> None:
         a, b = self.a, self.b
+        self._by(lambda s, k: s.node_exact[k], alone=True)
+        if not self.removed() or not self.added():
+            return
         self._by(lambda s, k: (s.node_exact[k], s.node_uses[k]))
         self._by(lambda s, k: s.node_exact[k])
         self._by(lambda s, k: (s.node_rough[k], s.node_uses[k]))
@@ -88,13 +91,16 @@ class Matching:
                 self._replaced_by[old] = two
                 self._replacing.add(new)
 
-    def _by(self, key: Callable[[NumberedScope, int], Hashable], *, evenly: bool = False) -> None:
-        """Pair what is left and has an equal key, in order; evenly: only where both sides have as many."""
+    def _by(self, key: Callable[[NumberedScope, int], Hashable], *, evenly: bool = False, alone: bool = False) -> None:
+        """Pair what is left and has an equal key, in order.
+
+        evenly: only where both sides have as many; alone: only where they have one each.
+        """
         left = _grouped(self.a, self.removed(), key)
         right = _grouped(self.b, self.added(), key)
         for each, nodes in left.items():
             others = right.get(each, [])
-            if evenly and len(nodes) != len(others):
+            if (evenly and len(nodes) != len(others)) or (alone and not len(nodes) == len(others) == 1):
                 continue
             for one, two in zip(nodes, others, strict=False):
                 self._pair(one, two)
@@ -106,12 +112,23 @@ class Matching:
 
     def _spread(self) -> None:
         """From each pair to the makers of its inputs and the readers of its outputs, as long as that is unambiguous."""
+        beside = self._beside_what_is_left()
         while self._waiting:
             one, two = self._waiting.popleft()
+            if id(one) not in beside:
+                continue
             for x, y in zip(one.input, two.input, strict=False):
                 self._try(self._makers(self.a, x), self._makers(self.b, y))
             for x, y in zip(one.output, two.output, strict=False):
                 self._try(self._readers(self.a, x, self._of_a), self._readers(self.b, y, self._of_b))
+
+    def _beside_what_is_left(self) -> set[int]:
+        """The nodes of a that make what a node in no pair reads, or read what it makes."""
+        found: set[int] = set()
+        for node in self.removed():
+            found.update(id(each) for name in node.input for each in self._makers(self.a, name))
+            found.update(id(each) for name in node.output for each in self.a.graph.consumers(name))
+        return found
 
     def _try(self, left: Iterable[NodeProto], right: Iterable[NodeProto]) -> None:
         """Pair neighbours of the same operator: those with equal attributes, then those that are the only ones."""

@@ -1,16 +1,17 @@
 """Values told by how they are made, and by what is made of them, whatever they are called.
 
-Every value of a scope gets three numbers, as compilers number values, out of one numbering for both models: `exact` by
-its operator, attributes and the exact numbers of its inputs, down to graph inputs and the content of weights; `rough`,
-the same with weights told by type and shape alone; `uses`, by the operators that read it, up to the outputs of the
-scope. Subgraphs are part of what tells the node that holds them. Constant nodes count as stored tensors, like
+Nodes and values get numbers as compilers number values, out of one numbering for both models: `exact` by the operator,
+its attributes and the exact numbers of its inputs, down to graph inputs and the content of weights; `rough`, the same
+with weights told by type and shape alone; `uses`, by the operators that read what a node makes, up to the outputs of
+the scope. Subgraphs are part of what tells the node that holds them. Constant nodes count as stored tensors, like
 initializers, and what an Identity makes is the value it is given.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from functools import cached_property
 
 import onnx.defs
 from onnx import AttributeProto, NodeProto
@@ -44,7 +45,8 @@ class Numbering:
 class NumberedScope:
     """One scope with the numbers of its values. `nodes` are those that compute, in topological order.
 
-    inputs gives the number of each input of the scope; outer is the scope around it.
+    inputs gives the number of each input of the scope; outer is the scope around it. What goes by rough numbers or uses
+    is computed when it is first asked for: models that differ in nothing but names never need it.
     """
 
     def __init__(
@@ -54,15 +56,13 @@ class NumberedScope:
         self.outer = outer
         self.constants: dict[str, Tensor] = {}
         self.exact: dict[str, Number] = {}
-        self.rough: dict[str, Number] = {}
-        self.uses: dict[str, Number] = {}
         self.node_exact: dict[int, Number] = {}
-        self.node_rough: dict[int, Number] = {}
-        self.node_uses: dict[int, Number] = {}
         self.operators: dict[int, Number] = {}
         self.attributes: dict[int, Number] = {}
         self.inner: dict[int, list[NumberedScope]] = {}
         self.nodes: list[NodeProto] = []
+        self._inputs = inputs
+        self._rough: dict[str, Number] = {}
         self._number = numbering.of
         self._numbering = numbering
         self._origins: dict[str, str] = {}
@@ -70,13 +70,11 @@ class NumberedScope:
         self._take_constants()
         for name, number in inputs.items():
             self.exact.setdefault(name, number)
-            self.rough.setdefault(name, number)
         for node in graph.nodes:
             if node.op_type == "Constant" and node.output and node.output[0] in self.constants:
                 continue
             self.nodes.append(node)
             self._number_node(node)
-        self._number_uses()
 
     def origin(self, name: str) -> str:
         """The value that was handed on by Identity nodes, here and in outer scopes, until it got this name."""
@@ -92,11 +90,14 @@ class NumberedScope:
             return self.exact.get(name, UNKNOWN)
         return self.outer.exact_of(name)
 
-    def rough_of(self, name: str) -> Number:
-        """The rough number of a value, here or in an outer scope."""
-        if name in self.rough or self.outer is None:
-            return self.rough.get(name, UNKNOWN)
-        return self.outer.rough_of(name)
+    def place_of(self, name: str) -> tuple[str, str] | None:
+        """The scope and name of a stored tensor, None where the value is computed."""
+        name, at = self.origin(name), self
+        while name not in at.constants:
+            if at.outer is None or at.graph.defines(name):
+                return None
+            at = at.outer
+        return at.graph.path, name
 
     # ------------------------------------------------------------ from the inputs on
 
@@ -111,26 +112,25 @@ class NumberedScope:
                     self.constants[node.output[0]] = tensor
         for name, tensor in self.constants.items():
             self.exact[name] = self._number("stored", fingerprint(tensor))
-            self.rough[name] = self._number("stored", tensor.proto.data_type, tensor.shape)
 
     def _number_node(self, node: NodeProto) -> None:
-        key, inputs = id(node), tuple(node.input)
+        key, inputs, outputs = id(node), tuple(node.input), tuple(node.output)
         inner = self.inner[key] = [self._number_inner(graph) for graph in self.graph.subgraphs(node)]
         own = self.attributes[key] = self._number_attributes(node)
         domain = "" if node.domain in DEFAULT_DOMAINS else node.domain
         operator = self.operators[key] = self._number("operator", domain, node.op_type, node.overload)
         bodies = tuple([scope._number_as_whole() for scope in inner])
-        exact = self._number("exact", operator, own, bodies, *[self.exact_of(name) for name in inputs])
-        rough = self._number("rough", operator, own, *[self.rough_of(name) for name in inputs])
-        self.node_exact[key], self.node_rough[key] = exact, rough
-        for index, name in enumerate(node.output):
+        self.node_exact[key] = self._number("exact", operator, own, bodies, *map(self.exact_of, inputs))
+        self.exact.update(self._numbers_of_outputs(outputs, self.node_exact[key]))
+        if node.op_type == "Identity" and not domain and len(inputs) == len(outputs) == 1:
+            self._origins[outputs[0]] = self._origins.get(inputs[0], inputs[0])
+            self.exact[outputs[0]] = self.exact_of(inputs[0])
+
+    def _numbers_of_outputs(self, outputs: Sequence[str], node: Number) -> Iterator[tuple[str, Number]]:
+        """The first has the number of its node."""
+        for index, name in enumerate(outputs):
             if name:
-                self.exact[name] = self._number("output", exact, index) if index else exact
-                self.rough[name] = self._number("output", rough, index) if index else rough
-        if node.op_type == "Identity" and not domain and len(inputs) == len(node.output) == 1:
-            source, name = inputs[0], node.output[0]
-            self._origins[name] = self._origins.get(source, source)
-            self.exact[name], self.rough[name] = self.exact_of(source), self.rough_of(source)
+                yield name, self._number("output", node, index) if index else node
 
     def _number_inner(self, graph: Graph) -> NumberedScope:
         inputs = {name: self._number("inner input", index) for index, name in enumerate(graph.inputs)}
@@ -180,9 +180,36 @@ class NumberedScope:
             attribute = bare
         return ("bytes", attribute.SerializePartialToString(deterministic=True))
 
+    # ------------------------------------------------------------ the same, whatever the values of weights
+
+    @cached_property
+    def node_rough(self) -> dict[int, Number]:
+        """The rough number of every node."""
+        found: dict[int, Number] = {}
+        for name, tensor in self.constants.items():
+            self._rough[name] = self._number("stored", tensor.proto.data_type, tensor.shape)
+        for name, number in self._inputs.items():
+            self._rough.setdefault(name, number)
+        for node in self.nodes:
+            key, inputs = id(node), tuple(node.input)
+            found[key] = self._number("rough", self.operators[key], self.attributes[key], *map(self._rough_of, inputs))
+            self._rough.update(self._numbers_of_outputs(node.output, found[key]))
+            if node.output and node.output[0] in self._origins:
+                self._rough[node.output[0]] = self._rough_of(inputs[0])
+        return found
+
+    def _rough_of(self, name: str) -> Number:
+        if name in self._rough or self.outer is None:
+            return self._rough.get(name, UNKNOWN)
+        _ = self.outer.node_rough
+        return self.outer._rough_of(name)
+
     # ------------------------------------------------------------ from the outputs back
 
-    def _number_uses(self) -> None:
+    @cached_property
+    def node_uses(self) -> dict[int, Number]:
+        """What is made of the outputs of every node, in one number."""
+        found: dict[int, Number] = {}
         readers: dict[str, list[tuple[Number, int]]] = {}
         whole = self._number("scope's output")
         for index, name in enumerate(self.graph.outputs):
@@ -190,24 +217,17 @@ class NumberedScope:
         for node in reversed(self.nodes):
             key, inputs, outputs = id(node), tuple(node.input), tuple(node.output)
             if outputs and outputs[0] in self._origins:
-                self.node_uses[key] = self._number("handed on", key)
+                found[key] = self._number("handed on", key)
                 readers.setdefault(inputs[0], []).extend(readers.get(outputs[0], ()))
                 continue
-            made = [self._number_use(name, readers) for name in outputs]
-            use = self.node_uses[key] = self._number("use", self.operators[key], self.attributes[key], *made)
+            made = [self._number("readers", *sorted(readers.get(name, ()))) if name else UNKNOWN for name in outputs]
+            found[key] = self._number("use", self.operators[key], self.attributes[key], *made)
             for index, name in enumerate(inputs):
-                readers.setdefault(name, []).append((use, index))
+                readers.setdefault(name, []).append((found[key], index))
             if self.inner[key]:
-                inside = set(self.graph.reads(node)).difference(inputs)
-                for name in inside:
-                    readers.setdefault(name, []).append((use, _INSIDE))
-
-    def _number_use(self, name: str, readers: Mapping[str, list[tuple[Number, int]]]) -> Number:
-        if not name:
-            return UNKNOWN
-        if name not in self.uses:
-            self.uses[name] = self._number("readers", *sorted(readers.get(name, ())))
-        return self.uses[name]
+                for name in set(self.graph.reads(node)).difference(inputs):
+                    readers.setdefault(name, []).append((found[key], _INSIDE))
+        return found
 
 
 def _is_equal(attribute: AttributeProto, default: AttributeProto) -> bool:
