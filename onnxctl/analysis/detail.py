@@ -134,7 +134,7 @@ def _type(graph: Graph, scope: ScopeFacts | None, name: str) -> str:
     words = "" if scope is None else _in_words(scope.fact(name))
     if words:
         return words
-    stated = graph.type_of(name)
+    stated = graph.stated_type(name)
     return "unknown" if stated is None else type_in_words(stated)
 
 

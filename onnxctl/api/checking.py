@@ -39,7 +39,8 @@ def check(
     from onnxctl.errors import ModelError
     from onnxctl.memory import usual_memory_bytes
     from onnxctl.reports import CheckReport
-    from onnxctl.runtime.loadable import LOADING_TIMEOUT_S, loading_child
+    from onnxctl.runtime.children import child_for_models
+    from onnxctl.runtime.loadable import LOADING_TIMEOUT_S
 
     started = time.perf_counter_ns()
     news = progress or silent
@@ -47,7 +48,7 @@ def check(
     memory_bytes = usual_memory_bytes() if memory_bytes is None else memory_bytes
     with (
         Child(preload=("onnx", "onnx.checker"), memory_bytes=memory_bytes) as onnx_child,
-        loading_child(memory_bytes) if load else contextlib.nullcontext() as runtime_child,
+        child_for_models(memory_bytes) if load else contextlib.nullcontext() as runtime_child,
     ):
         checks = _Checks(
             onnx_child, runtime_child, timeout_s or OPINION_TIMEOUT_S, timeout_s or LOADING_TIMEOUT_S, strict, news

@@ -94,12 +94,12 @@ def optimize_as(
     config: OptimizeConfig, *, pipeline: Sequence[Pass] | None = None, progress: News | None = None
 ) -> OptimizeReport:
     """`optimize` as the config says, by the passes of the pipeline (None: `passes.pipeline.PIPELINE`)."""
-    from onnxctl.child import Child
     from onnxctl.memory import usual_memory_bytes
+    from onnxctl.runtime.children import child_for_constants
 
     if config.memory_bytes is None:
         config = dataclasses.replace(config, memory_bytes=usual_memory_bytes())
-    with Child(preload=("onnx",), memory_bytes=config.memory_bytes) as working:
+    with child_for_constants(config.memory_bytes) as working:
         working.start()  # it imports while we do
         return _optimize(config, working, pipeline, progress or silent)
 
@@ -110,10 +110,10 @@ def _optimize(config: OptimizeConfig, working: Child, pipeline: Sequence[Pass] |
     from onnxctl.api.workshop import Children, Stopwatch, Workshop, figures_of
     from onnxctl.model.loading import model_file
     from onnxctl.passes.pipeline import PIPELINE
-    from onnxctl.runtime.compare import comparing_child
+    from onnxctl.runtime.children import child_for_models
 
     watch = Stopwatch()
-    with model_file(config.path) as file, comparing_child(config.memory_bytes) as comparing:
+    with model_file(config.path) as file, child_for_models(config.memory_bytes) as comparing:
         children = Children(working, comparing)
         shop = Workshop(file, config, PIPELINE if pipeline is None else pipeline, children, watch, news)
         news("reading the model")

@@ -16,13 +16,11 @@ from onnxctl.child import Child
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model, open_model
 from onnxctl.model.saving import Staged, Target, saved_bytes, stage
-from onnxctl.model.shapes import INFERENCE_TIMEOUT_S, infer_types
 from onnxctl.passes import simplify_with_onnxsim as onnxsim
 from onnxctl.passes.base import Context, Pass
 from onnxctl.passes.freeze_dimensions import freeze_dimensions
 from onnxctl.passes.manager import Limit, ManagerResult, choose_passes, optimize_graphs
 from onnxctl.reports import ModelFigures, OptimizeConfig, PassOutcome, Refusal, StageTime, Verification
-from onnxctl.runtime.compare import compare_in_child, foresee_obstacle
 from onnxctl.runtime.evaluate import evaluate_in_child
 
 
@@ -82,7 +80,7 @@ class Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class Children:
-    """The processes native code runs in: for shape inference, folding and onnxsim, and for comparing models."""
+    """The processes native code runs in: for folding and onnxsim, and for comparing models."""
 
     working: Child
     comparing: Child
@@ -113,7 +111,6 @@ class Workshop:
         self.trail: Sequence[str] = ()
         self._opened: Model | None = None
         self._frozen = False
-        self._inference_fails = False
         choose_passes(config.passes, config.skip, pipeline)  # an unknown name is told before any work is done
 
     def open(self) -> Model:
@@ -146,12 +143,9 @@ class Workshop:
             freeze_dimensions(ModelGraphs(model), dims)
 
     def _run_passes(self, graphs: ModelGraphs, plan: Plan, limit: Limit | None) -> ManagerResult:
-        if not self._inference_fails:  # what failed once, a hang perhaps, is not tried again
-            self._inference_fails = bool(self._infer_types(graphs))
         context = Context(
             graphs,
             evaluate=lambda model: evaluate_in_child(self._children.working, model),
-            infer_shapes=None if self._inference_fails else self._infer_types,
             explain=self.config.explain,
         )
         self.trail = context.trail
@@ -159,11 +153,6 @@ class Workshop:
         chosen = choose_passes(self.config.passes, self.config.skip, self._pipeline, at_most=at_most)
         allowed = [each.name for each in chosen if plan.allows(each)]
         return optimize_graphs(graphs, context, passes=allowed, pipeline=self._pipeline, limit=limit)
-
-    def _infer_types(self, graphs: ModelGraphs) -> str:
-        """As `infer_types`, within the time limit of the config."""
-        timeout_s = min(INFERENCE_TIMEOUT_S, self.config.timeout_s or INFERENCE_TIMEOUT_S)
-        return infer_types(graphs, self._children.working, timeout_s=timeout_s)
 
     def _join_onnxsim(
         self, graphs: ModelGraphs, plan: Plan, result: ManagerResult
@@ -194,6 +183,8 @@ class Workshop:
 
     def compare(self, candidate: str) -> Verification:
         """Whether the original and the model in this file give the same answers."""
+        from onnxctl.runtime.compare import compare_in_child
+
         config = self.config
         return compare_in_child(
             self.file,
@@ -209,6 +200,8 @@ class Workshop:
 
     def foresee_obstacle(self, model: Model) -> str:
         """Why the original can't be run here, as far as that can be told without trying."""
+        from onnxctl.runtime.compare import foresee_obstacle
+
         return foresee_obstacle(model, ModelGraphs(model), self.config.memory_bytes)
 
 

@@ -19,14 +19,15 @@ from onnxctl.model.names import node_label
 from onnxctl.model.nodes import DEFAULT_DOMAINS, constant_tensor
 from onnxctl.model.ordering import topological_order
 from onnxctl.model.tensors import Array, Tensor
-from onnxctl.model.types import ScopeTypes, Shape
+from onnxctl.model.types import Shape, StatedTypes, TensorType
 
 
 class Graph:
     """One scope: the top graph (no parent), a subgraph (with its parent and the node that holds it) or a function.
 
     `path` names the scope in reports: "" for the top graph, "If_3/then_branch", "function:domain:Name".
-    `inferred` holds types that shape inference found, beside those the model states itself.
+    `inferred` holds the types of tensors as they were worked out (see `model.shapes`): they count more than what the
+    model states, which is false in many a model whose inputs were edited.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Graph:
         self.parent = parent
         self.holder = holder
         self.path = path
-        self.inferred: dict[str, TypeProto] = {}
+        self.inferred: dict[str, TensorType] = {}
         self._nodes: dict[int, NodeProto] = {}
         self._by_operator: dict[str, dict[int, NodeProto]] = {}
         self._producers: dict[str, NodeProto] = {}
@@ -58,7 +59,7 @@ class Graph:
         self._is_function = isinstance(proto, FunctionProto)
         self._initializers: dict[str, TensorProto] = {}
         self._removed_initializers = False
-        self._types = ScopeTypes(proto)
+        self._stated = StatedTypes(proto)
         self._taken: set[str] = set() if taken is None else taken
         self._name_counts: dict[str, int] = {}
         self.look_count, self.last_look = 0, ""
@@ -189,25 +190,28 @@ class Graph:
         tensor = self.constant(name)
         return None if tensor is None or tensor.element_count > at_most else tensor.numpy()
 
-    def type_of(self, name: str) -> TypeProto | None:
-        """The value's type: as stated by the model, of its initializer, or as inferred. Looks through outer scopes."""
+    def stated_type(self, name: str) -> TypeProto | None:
+        """The value's type as the model states it. Looks through outer scopes."""
+        scope = self.scope_of(name)
+        return None if scope is None else scope._stated.find(name)
+
+    def tensor_type(self, name: str) -> TensorType | None:
+        """The tensor's type: of its initializer, as worked out, or as stated. Looks through outer scopes.
+
+        None where nothing is known of it, or the value is no tensor.
+        """
         scope = self.scope_of(name)
         if scope is None:
             return None
         tensor = scope._initializers.get(name)
         if tensor is not None:
-            return onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
-        return scope._types.find(name, scope.inferred.get(name)).kind
+            return TensorType(tensor.data_type or None, tuple(dim if dim >= 0 else None for dim in tensor.dims))
+        return scope.inferred.get(name) or scope._stated.tensor(name)
 
     def shape_of(self, name: str) -> Shape | None:
         """The tensor's shape: sizes, symbols, None where unknown; None where even the rank is unknown."""
-        scope = self.scope_of(name)
-        if scope is None:
-            return None
-        tensor = scope._initializers.get(name)
-        if tensor is not None:
-            return tuple(dim if dim >= 0 else None for dim in tensor.dims)
-        return scope._types.find(name, scope.inferred.get(name)).shape
+        known = self.tensor_type(name)
+        return None if known is None else known.shape
 
     def static_shape(self, name: str) -> tuple[int, ...] | None:
         """The shape where every dimension is a known size."""
@@ -218,14 +222,8 @@ class Graph:
 
     def element_type(self, name: str) -> int | None:
         """The tensor's TensorProto.DataType number, None where it is unknown or the value is no tensor."""
-        scope = self.scope_of(name)
-        tensor = None if scope is None else scope._initializers.get(name)
-        if tensor is not None:
-            return tensor.data_type or None
-        kind = self.type_of(name)
-        if kind is None or not kind.HasField("tensor_type"):
-            return None
-        return kind.tensor_type.elem_type or None
+        known = self.tensor_type(name)
+        return None if known is None else known.element_type
 
     def opset(self, domain: str = "") -> int:
         """The version of the domain's operators in force in this scope; 0 where it is not imported."""

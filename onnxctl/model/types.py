@@ -1,4 +1,4 @@
-"""Types as the model states them and as inference finds them."""
+"""Types as the model states them and as they are worked out."""
 
 from __future__ import annotations
 
@@ -45,79 +45,39 @@ def innermost_tensor(kind: TypeProto) -> TypeProto.Tensor | TypeProto.SparseTens
     return None
 
 
-def has_shape(kind: TypeProto) -> bool:
-    """Whether the type says all it can say of a shape: at least the rank, where it is a tensor's."""
-    return not kind.HasField("tensor_type") or kind.tensor_type.HasField("shape")
-
-
-_UNKNOWN_SYMBOL = "unk__"
-"""How shape inference names the sizes that it does not know."""
-
-
-def sharper(stated: TypeProto, inferred: TypeProto | None) -> TypeProto:
-    """The stated type with what inference knows: sizes, and symbols of the model's inputs, which say more.
-
-    Where they contradict each other inference is right: it starts from the inputs.
-    """
-    if inferred is None or not stated.HasField("tensor_type") or not inferred.HasField("tensor_type"):
-        return stated
-    mine, theirs = stated.tensor_type.shape.dim, inferred.tensor_type.shape.dim
-    if not inferred.tensor_type.HasField("shape"):
-        return stated
-    if len(mine) != len(theirs):
-        return inferred
-    better = [
-        known.HasField("dim_value")
-        or (known.HasField("dim_param") and not known.dim_param.startswith(_UNKNOWN_SYMBOL))
-        or (known.HasField("dim_param") and not dim.WhichOneof("value"))
-        for dim, known in zip(mine, theirs, strict=True)
-    ]
-    if not any(better):
-        return stated
-    merged = TypeProto()
-    merged.CopyFrom(stated)
-    for dim, known, is_better in zip(merged.tensor_type.shape.dim, theirs, better, strict=True):
-        if is_better:
-            dim.CopyFrom(known)
-    return merged
-
-
 @dataclass(frozen=True, slots=True)
-class KnownType:
-    """A type and its tensor shape, None where there is no type, or the type tells no shape."""
+class TensorType:
+    """A tensor's TensorProto.DataType number and shape; None where unknown."""
 
-    inferred: TypeProto | None
-    kind: TypeProto | None
+    element_type: int | None
     shape: Shape | None
 
 
-class ScopeTypes:
-    """The types of a scope's values: what the scope states, with what inference knows. Worked out once for each."""
+class StatedTypes:
+    """The types that a scope states for its values, read once and only when asked for."""
 
     def __init__(self, proto: GraphProto | FunctionProto) -> None:
         self._proto = proto
-        self._stated: dict[str, TypeProto] | None = None
-        self._known: dict[str, KnownType] = {}
+        self._types: dict[str, TypeProto] | None = None
+        self._tensors: dict[str, TensorType | None] = {}
 
-    def find(self, name: str, inferred: TypeProto | None) -> KnownType:
-        """What is known of the value of this name, for which inference found this."""
-        known = self._known.get(name)
-        if known is None or known.inferred is not inferred:
-            known = self._known[name] = self._work_out(name, inferred)
-        return known
-
-    def _work_out(self, name: str, inferred: TypeProto | None) -> KnownType:
-        if self._stated is None:
-            values = list(self._proto.value_info)
+    def find(self, name: str) -> TypeProto | None:
+        """The type stated for the value of this name."""
+        if self._types is None:
+            values = [*self._proto.value_info]
             if isinstance(self._proto, GraphProto):
                 values += [*self._proto.output, *self._proto.input]
-            self._stated = {value.name: value.type for value in values if value.HasField("type")}
-        stated = self._stated.get(name)
-        if stated is None or (inferred is not None and not has_shape(stated)):
-            kind = inferred
-        else:
-            kind = sharper(stated, inferred)
-        shape = None
-        if kind is not None and kind.HasField("tensor_type") and kind.tensor_type.HasField("shape"):
-            shape = tuple(dimension(dim) for dim in kind.tensor_type.shape.dim)
-        return KnownType(inferred, kind, shape)
+            self._types = {value.name: value.type for value in values if value.HasField("type")}
+        return self._types.get(name)
+
+    def tensor(self, name: str) -> TensorType | None:
+        """The same as a tensor's type; None where it is no tensor's."""
+        if name not in self._tensors:
+            kind = self.find(name)
+            self._tensors[name] = None if kind is None or not kind.HasField("tensor_type") else _tensor_type(kind)
+        return self._tensors[name]
+
+
+def _tensor_type(kind: TypeProto) -> TensorType:
+    held = kind.tensor_type
+    return TensorType(held.elem_type or None, tuple(map(dimension, held.shape.dim)) if held.HasField("shape") else None)

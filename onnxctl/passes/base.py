@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import onnx
 from onnx import FunctionProto, ModelProto, NodeProto, TensorProto
 
 from onnxctl.model.dimensions import Dimension, Expression
@@ -21,7 +20,8 @@ from onnxctl.model.nodes import is_standard
 from onnxctl.model.propagation import Fact, Propagation
 from onnxctl.model.propagation.facts import UNKNOWN
 from onnxctl.model.saving import saved_bytes
-from onnxctl.model.shapes import sharpen_types
+from onnxctl.model.shapes import learn_types
+from onnxctl.model.types import TensorType
 from onnxctl.passes import effects
 from onnxctl.passes.effects import function_key, functions_with, pinned_names
 from onnxctl.reports import Refusal
@@ -59,10 +59,9 @@ class Pass:
 class Context:
     """What passes share while a model is optimized.
 
-    evaluate computes constants (None: nothing is computed). infer_shapes fills `Graph.inferred` of every scope anew and
-    is called between rounds; it returns why it could not, or "". checkpoint is called before every pass and stops
-    everything by raising. explain keeps the name of every node that was left alone, not just of the first. trail names
-    the pass of every run over a scope, as it begins.
+    evaluate computes constants (None: nothing is computed). checkpoint is called before every pass and stops everything
+    by raising. explain keeps the name of every node that was left alone, not just of the first. trail names the pass of
+    every run over a scope, as it begins.
 
     room_bytes is how much the model may still grow. pinned are the values other parts of the model refer to by name.
     not_evaluable are values that `evaluate` could not compute, and why.
@@ -73,13 +72,11 @@ class Context:
         graphs: ModelGraphs,
         *,
         evaluate: Evaluator | None = None,
-        infer_shapes: Callable[[ModelGraphs], str] | None = None,
         checkpoint: Callable[[], None] | None = None,
         explain: bool = False,
     ) -> None:
         self.graphs = graphs
         self.evaluate = evaluate
-        self._infer_shapes = infer_shapes
         self.checkpoint = checkpoint
         self._explain = explain
         self.trail: list[str] = []
@@ -115,14 +112,9 @@ class Context:
         self.room_bytes -= added_bytes - freed_bytes
         return True
 
-    def infer_again(self) -> None:
-        """Infer types again after a round. What failed once (a hang, most likely) is not tried again."""
-        if self._infer_shapes is not None and self._infer_shapes(self.graphs):
-            self._infer_shapes = None
-
     def learn_shapes(self) -> None:
-        """Find the symbolic shapes and shape-like contents of every value anew: see `sharpen_types`."""
-        self.found = sharpen_types(self.graphs)
+        """Find the symbolic shapes and shape-like contents of every value anew: see `learn_types`."""
+        self.found = learn_types(self.graphs)
 
     def fact(self, graph: Graph, name: str) -> Fact:
         """What was known of the value when the round began, symbolic shape and contents."""
@@ -276,7 +268,7 @@ def take_over(graph: Graph, node: NodeProto, value: str) -> None:
 
 def rename(graph: Graph, name: str) -> None:
     """Give a value that now is another one a name of its own: names are what two models are compared by."""
-    maker, kind, fresh = graph.producer(name), graph.type_of(name), graph.fresh_name(name)
+    maker, kind, fresh = graph.producer(name), graph.tensor_type(name), graph.fresh_name(name)
     assert maker is not None
     if kind is not None:
         graph.inferred[fresh] = kind
@@ -293,7 +285,7 @@ def is_shadowed(graph: Graph, old: str, new: str) -> bool:
 
 def _keep_type(graph: Graph, old: str, new: str) -> None:
     """Let the new name have the type that was known for the old one, where nothing is known of its shape."""
-    if graph.shape_of(new) is None and (kind := graph.type_of(old)) is not None:
+    if graph.shape_of(new) is None and (kind := graph.tensor_type(old)) is not None:
         scope = graph.scope_of(new) or graph
         scope.inferred[new] = kind
 
@@ -314,7 +306,7 @@ def replace_by_constant(graph: Graph, node: NodeProto, tensor: TensorProto, *, i
 
 def define_constant(graph: Graph, name: str, tensor: TensorProto, *, before: NodeProto) -> None:
     """Make the value `name` this constant: see `replace_by_constant`. Whatever made the value must go."""
-    graph.inferred[name] = onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
+    graph.inferred[name] = TensorType(tensor.data_type, tuple(tensor.dims))
     if takes_initializers(graph) and not graph.is_output(name):
         named = TensorProto()
         named.CopyFrom(tensor)

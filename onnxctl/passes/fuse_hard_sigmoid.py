@@ -62,7 +62,7 @@ def _fuse_beside(
         return False
     gate = graph.fresh_name(nodes[-2].output[0])
     graph.add_node("HardSigmoid", [value], [gate], before=last, attributes=attributes)
-    if (kind := graph.type_of(nodes[-2].output[0])) is not None:
+    if (kind := graph.tensor_type(nodes[-2].output[0])) is not None:
         graph.inferred[gate] = kind
     return fuse(graph, context, nodes, "Mul", [other, gate])
 

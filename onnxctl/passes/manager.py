@@ -74,7 +74,6 @@ def optimize_graphs(
     log = _Log(limit)
     while rounds < MAXIMUM_ROUNDS and not log.is_full and any(idle_since.get(each.name) != changes for each in chosen):
         if rounds:
-            context.infer_again()
             idle_since.clear()
         context.learn_shapes()
         context.measure_room()

@@ -21,6 +21,7 @@ from onnxctl.model.derivation import join
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
 from onnxctl.model.tensors import Array, Tensor
+from onnxctl.model.types import TensorType
 from onnxctl.passes.base import Context, input_name, standard_nodes, takes_initializers
 from onnxctl.passes.pattern import FLOATS
 from onnxctl.passes.semantics import rank_of
@@ -172,8 +173,8 @@ def _note_types(graph: Graph, branches: list[_Branch], names: list[str]) -> None
     """The type of the joined results, where that of the single ones is known."""
     shape = graph.shape_of(branches[0].result)
     if shape is not None:
-        joined = [*shape[:-1], sum(branch.columns for branch in branches)]
-        kind = onnx.helper.make_tensor_type_proto(branches[0].weight.proto.data_type, joined)
+        joined = (*shape[:-1], sum(branch.columns for branch in branches))
+        kind = TensorType(branches[0].weight.proto.data_type, joined)
         graph.inferred.update(dict.fromkeys(names, kind))
 
 

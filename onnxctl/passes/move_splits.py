@@ -23,6 +23,7 @@ from onnx import NodeProto
 
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
+from onnxctl.model.types import TensorType
 from onnxctl.passes.base import Context, input_name, standard_nodes
 from onnxctl.passes.pattern import keeps_rank
 from onnxctl.passes.semantics import add_integers, composed, integers, inverse, permutation_of, reshape_target
@@ -176,7 +177,7 @@ def _joined(
     name = graph.fresh_name(like.output[0])
     element_type = graph.element_type(like.output[0])
     if element_type is not None:
-        graph.inferred[name] = onnx.helper.make_tensor_type_proto(element_type, list(shape))
+        graph.inferred[name] = TensorType(element_type, shape)
     graph.add_node(op_type, list(inputs), [name], before=split, name=like.name, attributes=attributes)
     return name
 
@@ -202,4 +203,4 @@ def _note_type(graph: Graph, name: str, like: str, permutation: Sequence[int]) -
     """The type of a value that, transposed by the inverse permutation, has the type of another."""
     element_type, shape = graph.element_type(like), graph.shape_of(like)
     if element_type is not None and shape is not None:
-        graph.inferred[name] = onnx.helper.make_tensor_type_proto(element_type, [shape[place] for place in permutation])
+        graph.inferred[name] = TensorType(element_type, tuple(shape[place] for place in permutation))

@@ -35,7 +35,7 @@ def transplant(
         for name in node.output:
             if name and name not in names:
                 names[name] = graph.fresh_name(name)
-            kind = body.type_of(name) if name else None
+            kind = body.tensor_type(name) if name else None
             if kind is not None:
                 graph.inferred[names[name]] = kind
     for node in body.nodes:

@@ -7,12 +7,12 @@ weights are computed in float64 too and rounded once at the end.
 from __future__ import annotations
 
 import numpy as np
-import onnx
 from onnx import NodeProto, TensorProto
 
 from onnxctl.model.derivation import multiply
 from onnxctl.model.graph import Graph
 from onnxctl.model.tensors import Array, Tensor
+from onnxctl.model.types import TensorType
 from onnxctl.passes.base import Context, takes_initializers
 
 FLOAT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
@@ -58,7 +58,7 @@ def put_weight(graph: Graph, name: str, array: Array) -> bool:
         return False
     graph.set_initializer(proto)
     if not same:
-        graph.inferred[name] = onnx.helper.make_tensor_type_proto(proto.data_type, list(proto.dims))
+        graph.inferred[name] = TensorType(proto.data_type, tuple(proto.dims))
     return True
 
 

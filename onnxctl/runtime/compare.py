@@ -18,6 +18,7 @@ from onnxctl.child import Answer, Blob, Child, Progress
 from onnxctl.errors import ChildCrashed, ModelError, OnnxctlError, ResourceLimit, UsageError
 from onnxctl.memory import usual_memory_bytes
 from onnxctl.reports import JSON, OutputComparison, Verification, decode, encode
+from onnxctl.runtime.children import child_for_models
 from onnxctl.runtime.opening import check_tensors, check_values, refuse_native_code
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def compare_in_child(
     memory_bytes: int | None = None,
     child: Child | None = None,
 ) -> Verification:
-    """Compare two model files in a child process of their own, or in the one given (see `comparing_child`).
+    """Compare two model files in a child process of their own, or in the one given (see `children.child_for_models`).
 
     dims gives sizes for symbols; those that the original's inputs don't have count for nothing. run_count is how many
     runs there are at least (RUN_COUNT). inputs are (name, source) pairs as `given.read_inputs` takes them. tolerance
@@ -79,7 +80,7 @@ def compare_in_child(
     if inputs:
         _check_inputs(original_path, inputs)
     stage = _Stage()
-    with comparing_child(memory_bytes) if child is None else contextlib.nullcontext(child) as worker:
+    with child_for_models(memory_bytes) if child is None else contextlib.nullcontext(child) as worker:
         try:
             answer, _ = worker.call(
                 "onnxctl.runtime.compare:compare",
@@ -98,12 +99,6 @@ def compare_in_child(
             return _verdict("not verified", error.message, seed, started)
     found: Verification = decode(Verification, answer)
     return _timed(found, started)
-
-
-def comparing_child(memory_bytes: int | None = None) -> Child:
-    """A child process fit for any number of comparisons, within memory_bytes (None: most of what is available)."""
-    limit = usual_memory_bytes() if memory_bytes is None else memory_bytes
-    return Child(preload=("onnxruntime", "onnxctl.model.graph"), memory_bytes=limit)
 
 
 def foresee_obstacle(model: Model, graphs: ModelGraphs, memory_bytes: int | None = None) -> str:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from onnxctl.child import Answer, Blob, Progress
 from onnxctl.errors import ChildCrashed, ModelError, ResourceLimit, UsageError
 from onnxctl.reports import JSON, OutputDifference, OutputsComparison, TopAgreement, decode, encode
+from onnxctl.runtime.children import child_for_models
 from onnxctl.runtime.compare import (
     RUN_COUNT,
     TIMEOUT_S,
     Reference,
-    comparing_child,
     open_plainly,
     random_nodes,
     run_original,
@@ -58,7 +58,7 @@ def compare_outputs_in_child(
         "inputs": [list(each) for each in inputs],
         "tolerance": tolerance,
     }
-    with comparing_child(memory_bytes) as child:
+    with child_for_models(memory_bytes) as child:
         try:
             answer, _ = child.call(
                 "onnxctl.runtime.difference:compare_outputs",

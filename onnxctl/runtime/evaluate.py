@@ -1,14 +1,19 @@
-"""Constants computed by onnxruntime's own kernels, in a child process: what native code can't compute is left alone."""
+"""Constants computed by onnxruntime's own kernels, in a child process: what native code can't compute is left alone.
+
+The child knows nothing of protobuf, so that it is ready as soon as onnxruntime is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-
-from onnx import ModelProto, NodeProto, TensorProto
+from typing import TYPE_CHECKING
 
 from onnxctl.child import Answer, Blob, Child, Progress
 from onnxctl.errors import ChildCrashed, ModelError, ResourceLimit
 from onnxctl.reports import JSON
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, TensorProto
 
 EVALUATION_TIMEOUT_S = 60.0
 
@@ -18,57 +23,48 @@ def evaluate_in_child(
 ) -> tuple[list[TensorProto | None], str]:
     """The outputs of a small model without inputs, in order: None for one that can't be had, and the reason if so.
 
-    A crash or a time-out of native code gives None for all of them; the child is fit for the next call.
+    Where the whole fails each output is computed by itself: what fails costs only what needs it. A crash or a time-out
+    of native code gives None for all that are left; the child is fit for the next call.
     """
+    outputs = list(model.graph.output)
     try:
-        answer, blobs = child.call(
-            "onnxctl.runtime.evaluate:evaluate",
-            {},
-            [model.SerializeToString()],
-            timeout_s=timeout_s,
-            doing="the folding of constants",
-        )
-    except (ChildCrashed, ResourceLimit, ModelError) as error:
-        return [None] * len(model.graph.output), error.message
-    parts = iter(blobs)
-    tensors = [None if reason else TensorProto.FromString(bytes(next(parts))) for reason in answer]
-    return tensors, next((reason for reason in answer if reason), "")
+        return [_tensor(*each) for each in _computed(child, model, timeout_s)], ""
+    except (ChildCrashed, ResourceLimit) as error:
+        return [None] * len(outputs), error.message
+    except ModelError as error:
+        if len(outputs) <= 1:
+            return [None] * len(outputs), error.message
+    found: list[TensorProto | None] = []
+    first_reason = ""
+    for output in outputs:
+        tensors, reason = evaluate_in_child(child, _only(model, output.name), timeout_s=timeout_s)
+        found += tensors
+        first_reason = first_reason or reason
+    return found, first_reason
 
 
-def evaluate(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
-    """Child target: run blob 0, a ModelProto without inputs, as it stands.
-
-    Answers one reason per output, "" where it was computed, and the computed ones as TensorProtos.
-    """
-    model = ModelProto.FromString(bytes(blobs[0]))
+def _computed(child: Child, model: ModelProto, timeout_s: float) -> Iterator[tuple[str, JSON, Blob]]:
+    """Name, description and bytes of each output."""
+    answer, blobs = child.call(
+        "onnxctl.runtime.evaluate:evaluate",
+        {},
+        [model.SerializeToString()],
+        timeout_s=timeout_s,
+        doing="the folding of constants",
+    )
     names = [value.name for value in model.graph.output]
-    values, reasons = _computed(model, names)
-    parts: list[bytes] = []
-    for index, value in enumerate(values):
-        if reasons[index]:
-            continue
-        tensor = _tensor(names[index], value)
-        if tensor is None:
-            reasons[index] = f"{names[index]!r} is no tensor"
-        else:
-            parts.append(tensor)
-    return reasons, parts
+    return zip(names, answer, blobs, strict=True)
 
 
-def _computed(model: ModelProto, names: Sequence[str]) -> tuple[list[object], list[str]]:
-    """The values and the reasons. Where the whole fails, each output by itself: what fails costs only what needs it."""
-    from onnxctl.runtime.session import SessionSettings, open_session
+def _tensor(name: str, described: JSON, data: Blob) -> TensorProto:
+    import numpy as np
+    from onnx import TensorProto, numpy_helper
 
-    try:
-        session = open_session(
-            model.SerializeToString(), SessionSettings(graph_optimization="disable"), path="a constant expression"
-        )
-        return list(session.run({})), [""] * len(names)
-    except (ModelError, ResourceLimit) as error:
-        if len(names) == 1:
-            return [None], [error.message]
-    alone = [_computed(_only(model, name), [name]) for name in names]
-    return [values[0] for values, _ in alone], [reasons[0] for _, reasons in alone]
+    if described["dtype"] == "object":
+        texts = [text.encode("utf-8", "surrogateescape") for text in described["texts"]]
+        return TensorProto(name=name, data_type=TensorProto.STRING, dims=described["shape"], string_data=texts)
+    array = np.frombuffer(data, dtype=np.dtype(described["dtype"])).reshape(described["shape"])
+    return numpy_helper.from_array(array, name)
 
 
 def _only(model: ModelProto, output: str) -> ModelProto:
@@ -78,7 +74,7 @@ def _only(model: ModelProto, output: str) -> ModelProto:
         if not needed.isdisjoint(node.output):
             needed.update(_names_read(node))
             kept.append(node)
-    part = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    part = type(model)(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
     part.graph.name = model.graph.name
     part.graph.node.extend(reversed(kept))
     part.graph.output.extend([value for value in model.graph.output if value.name == output][:1])
@@ -96,14 +92,31 @@ def _names_read(node: NodeProto) -> Iterator[str]:
             yield from (value.name for value in graph.output)
 
 
-def _tensor(name: str, value: object) -> bytes | None:
+# ---------------------------------------------------------------- the child's side
+
+
+def evaluate(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
+    """Child target: run blob 0, a serialized ModelProto without inputs, as it stands.
+
+    Answers shape and numpy's name of the type for each output, with its bytes; for strings, which have none, the texts.
+    Raises UnsupportedModel where one is no tensor, ModelError or ResourceLimit where the model can't be run.
+    """
+    from onnxctl.runtime.session import SessionSettings, open_session
+
+    settings = SessionSettings(graph_optimization="disable")
+    session = open_session(bytes(blobs[0]), settings, path="a constant expression")
+    described = [_describe(each.name, value) for each, value in zip(session.outputs, session.run({}), strict=True)]
+    return [each for each, _ in described], [data for _, data in described]
+
+
+def _describe(name: str, value: object) -> tuple[JSON, bytes]:
     import numpy as np
-    from onnx import numpy_helper
+
+    from onnxctl.errors import UnsupportedModel
 
     if not isinstance(value, np.ndarray):
-        return None
-    if value.dtype != object:
-        return bytes(numpy_helper.from_array(value, name).SerializeToString())
-    texts = [text.encode("utf-8", "surrogateescape") for text in value.reshape(-1).tolist()]
-    tensor = TensorProto(name=name, data_type=TensorProto.STRING, dims=value.shape, string_data=texts)
-    return tensor.SerializeToString()
+        raise UnsupportedModel(f"{name!r} is no tensor")
+    described: JSON = {"dtype": value.dtype.name, "shape": value.shape}
+    if value.dtype == object:
+        return {**described, "texts": value.reshape(-1).tolist()}, b""
+    return described, value.tobytes()

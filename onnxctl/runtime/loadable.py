@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onnxctl.child import Answer, Blob, Child, Progress
-from onnxctl.memory import usual_memory_bytes
 from onnxctl.reports import JSON
 from onnxctl.runtime.opening import check_tensors, refuse_native_code
 
@@ -13,12 +12,6 @@ LOADING_TIMEOUT_S = 300.0
 
 REWRITTEN_BYTES = 1 << 30
 """Models up to this size are opened with onnxruntime's graph optimizations, which copy weights; larger ones without."""
-
-
-def loading_child(memory_bytes: int | None = None) -> Child:
-    """The child process for `open_in_child`; memory_bytes bounds its memory, by default most of what is available."""
-    memory_bytes = usual_memory_bytes() if memory_bytes is None else memory_bytes
-    return Child(preload=("onnxruntime", "onnxctl.model.graph"), memory_bytes=memory_bytes)
 
 
 def open_in_child(child: Child, path: str, *, timeout_s: float = LOADING_TIMEOUT_S) -> str:

@@ -23,7 +23,8 @@ from onnxctl.reports import (
     decode,
     encode,
 )
-from onnxctl.runtime.compare import TIMEOUT_S, comparing_child
+from onnxctl.runtime.children import child_for_models
+from onnxctl.runtime.compare import TIMEOUT_S
 from onnxctl.runtime.difference import difference_of_values
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Prober:
 
     def __init__(self, *, timeout_s: float | None = None, memory_bytes: int | None = None) -> None:
         self.count = 0
-        self._child: Child = comparing_child(memory_bytes)
+        self._child: Child = child_for_models(memory_bytes)
         self._timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
 
     def __enter__(self) -> Prober:

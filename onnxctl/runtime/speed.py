@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from onnxctl.child import Answer, Blob, Child, Progress
-from onnxctl.memory import usual_memory_bytes
+from onnxctl.child import Answer, Blob, Progress
 from onnxctl.reports import JSON, Ratio, RunConfig, SpeedComparison, decode, encode
+from onnxctl.runtime.children import child_for_models
 from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, open_for_run, settings_of
 from onnxctl.runtime.session import Session, open_session
 from onnxctl.runtime.statistics import Pair, compare_pairs, summarize_latency, verdict_of
@@ -51,8 +51,7 @@ def compare_speed_in_child(
     """
     config = RunConfig(path=before_path, dims=tuple(dims.items()), seed=seed, inputs=tuple(inputs))
     request = {"config": encode(config), "after": after_path, "duration_s": duration_s}
-    limit = usual_memory_bytes() if memory_bytes is None else memory_bytes
-    with Child(preload=("onnxruntime", "onnxctl.model.graph"), memory_bytes=limit) as child:
+    with child_for_models(memory_bytes) as child:
         answer, _ = child.call(
             "onnxctl.runtime.speed:compare_speed",
             request,

@@ -218,12 +218,6 @@ def test_what_is_stated_fills_what_nobody_computes(graphs_of: Opener) -> None:
     assert not is_complete(found.top.fact("y"))
 
 
-def test_inferred_types_are_used_too(graphs_of: Opener) -> None:
-    graphs = graphs_of(model_text("agraph (float[n] x) => (y) { z = local.Own (x) y = Relu (z) }"))
-    graphs.top.inferred["z"] = helper.make_tensor_type_proto(TensorProto.FLOAT, ["n", 5])
-    assert shown(propagate(graphs), "y") == "[n, 5]"
-
-
 def test_an_overridable_initializer_is_no_constant(graphs_of: Opener) -> None:
     text = "agraph (float[n, 6] x, int64[2] target) => (y) <int64[2] target = {-1, 3}> { y = Reshape (x, target) }"
     found = propagate(graphs_of(model_text(text)))

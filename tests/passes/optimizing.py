@@ -16,7 +16,6 @@ from onnxctl.child import Child
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import open_model
 from onnxctl.model.saving import save
-from onnxctl.model.shapes import infer_types
 from onnxctl.passes.base import Context
 from onnxctl.passes.manager import ManagerResult, optimize_graphs
 from onnxctl.passes.pipeline import PIPELINE
@@ -46,7 +45,7 @@ class Optimized:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Runs passes over a model by way of files in a folder; the child infers shapes and evaluates."""
+    """Runs passes over a model by way of files in a folder; the child evaluates."""
 
     folder: Path
     child: Child
@@ -68,17 +67,13 @@ class Optimizer:
     ) -> ManagerResult:
         """Optimize the model of one file into another one."""
         graphs = ModelGraphs(open_model(str(source)))
-        infer_types(graphs, self.child)
-        context = Context(graphs, evaluate=self._evaluate, infer_shapes=self._infer)
+        context = Context(graphs, evaluate=self._evaluate)
         result = optimize_graphs(graphs, context, passes=passes, skip=skip)
         save(graphs.model, str(target), force=True)
         return result
 
     def _evaluate(self, model: ModelProto) -> tuple[list[TensorProto | None], str]:
         return evaluate_in_child(self.child, model)
-
-    def _infer(self, graphs: ModelGraphs) -> str:
-        return infer_types(graphs, self.child)
 
 
 def run(model: ModelProto, feeds: Feeds) -> list[Any]:

@@ -72,22 +72,6 @@ def test_a_node_before_its_inputs_is_put_in_order(optimize: Optimizer) -> None:
     assert optimize(model).operators == {"Neg": 1, "Identity": 1}
 
 
-def test_shape_inference_that_failed_is_not_tried_again(optimize: Optimizer, tmp_path: Path) -> None:
-    source = tmp_path / "model.onnx"
-    source.write_bytes(onnx.parser.parse_model(TEXT).SerializeToString())
-    calls: list[ModelGraphs] = []
-
-    def fail(graphs: ModelGraphs) -> str:
-        calls.append(graphs)
-        return "took longer than the time limit"
-
-    graphs = ModelGraphs(open_model(str(source)))
-    context = Context(graphs, infer_shapes=fail)
-    assert optimize_graphs(graphs, context).rounds == 2
-    assert optimize_graphs(graphs, context).settled
-    assert len(calls) == 1
-
-
 def test_a_checkpoint_stops_everything(tmp_path: Path) -> None:
     source = tmp_path / "model.onnx"
     source.write_bytes(onnx.parser.parse_model(TEXT).SerializeToString())

@@ -13,6 +13,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from onnxctl.child import Child
 from onnxctl.model.tensors import Array
+from onnxctl.runtime.children import child_for_constants
 from onnxctl.runtime.evaluate import evaluate_in_child
 from tests.runtime.models import HEADER
 
@@ -90,3 +91,12 @@ def test_crashes_hangs_and_refusals_are_reasons(text: str, why: str, child: Chil
     assert re.search(why, reason), reason
     (after,), _ = evaluate_in_child(child, parsed("g () => (y) <float x = {4}> { y = Sqrt(x) }"))
     assert after is not None and numpy_helper.to_array(after) == 2
+
+
+def test_the_child_does_without_onnx() -> None:
+    """It would take longer to be ready."""
+    with child_for_constants() as child:
+        model = parsed("g () => (y) <float x = {4}> { y = Sqrt(x) }")
+        assert evaluate_in_child(child, model)[1] == ""
+        loaded, _ = child.call("tests.runtime.loaded:loaded_packages", {})
+    assert "onnxruntime" in loaded and "onnx" not in loaded

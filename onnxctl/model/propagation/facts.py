@@ -164,7 +164,7 @@ def _join_shapes(first: Shape | None, second: Shape | None, fresh: Fresh) -> Sha
 
 
 def sharpen(computed: Fact, stated: Fact, conflict: Callable[[str], None]) -> Fact:
-    """The better of what we computed and what the model (or onnx's inference) states, dimension by dimension.
+    """The better of what we computed and what the model states, dimension by dimension.
 
     What we computed from the model's own symbols and numbers is provable and wins; contradictions are told.
     """

@@ -18,7 +18,6 @@ from onnxctl.model.propagation.facts import (
     UNKNOWN,
     Fact,
     fact_of_type,
-    is_complete,
     rename_symbols,
     sharpen,
     static_shape,
@@ -181,7 +180,6 @@ class ScopeWalk:
         self._stated: dict[str, TypeProto] = {value.name: value.type for value in graph.proto.value_info}
         if isinstance(graph.proto, GraphProto):
             self._stated.update((value.name, value.type) for value in graph.proto.output)
-        self._inferred = graph.inferred
         self._opsets: dict[str, int] = {}
 
     @property
@@ -259,10 +257,6 @@ class ScopeWalk:
             fact = sharpen(
                 fact, self.stated_fact(name, stated), lambda message: self.note(node, f"contradiction: {message}")
             )
-        if self._inferred and not is_complete(fact):
-            inferred = self._inferred.get(name)
-            if inferred is not None:
-                fact = sharpen(fact, self.stated_fact(name, inferred), lambda message: None)
         return fact
 
     def stated_fact(self, name: str, kind: TypeProto) -> Fact:
