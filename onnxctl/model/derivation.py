@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 
 import numpy as np
 import onnx
@@ -167,10 +168,10 @@ def multiply(array: Array, factor: Array, result: Array) -> Array:
     return result
 
 
-def stretch_index(stretch: Stretch | None) -> tuple[slice, ...]:
-    """What an array is indexed with to have the stretch, or all of it."""
+def stretch_index(stretch: Stretch | None) -> tuple[slice | EllipsisType, ...]:
+    """What an array is indexed with to have a view of the stretch, or of all of it, also where it has no axes."""
     if stretch is None:
-        return ()
+        return (...,)
     return (*[slice(None)] * stretch.axis, slice(stretch.start, stretch.stop))
 
 

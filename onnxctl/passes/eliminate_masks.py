@@ -3,8 +3,9 @@
 - And(x, true) = Or(x, false) = Xor(x, false) = x, Equal(x, true) = x for a bool x, And(x, x) = Or(x, x) = x;
 - And(x, false) is false, Or(x, true) is true, and Equal(x, x) is true for integers and bools: a constant;
 - Where(c, x, x) = x, and Where(c, a, b) with c one value everywhere is a or b.
-Exact. Opsets 7 on, in which broadcasting is NumPy's. Left alone: what would have another shape than the result, shapes
-that are not known, Equal(x, x) of floats, which is false for NaN, and constants that would make the model larger.
+Exact by the definition of the operators; onnxruntime's own Where makes 0.0 of a -0.0 that it hands on. Opsets 7 on, in
+which broadcasting is NumPy's. Left alone: what would have another shape than the result, shapes that are not known,
+Equal(x, x) of floats, which is false for NaN, and constants that would make the model larger.
 """
 
 from __future__ import annotations

@@ -75,6 +75,14 @@ def test_a_derived_weight_has_the_values_that_numpy_computes(tmp_path: Path, way
     assert tensor.elements(positions).tobytes() == expected.reshape(-1)[positions].tobytes()
 
 
+def test_a_number_without_axes_is_scaled(tmp_path: Path) -> None:
+    model, _, _ = _two_weights(tmp_path / "m.onnx", "float32")
+    number = model.tensor(model.new_tensor("n", np.array(3.0, np.float32)))
+    scaled = model.tensor(model.derived_tensor("n", scale(number, 0.5)))
+    assert scaled.shape == ()
+    assert scaled.numpy() == np.float32(1.5)
+
+
 def test_a_derivation_keeps_what_it_is_made_of(tmp_path: Path) -> None:
     """The initializer that it reads takes on the derived values itself, as passes do: no circle comes of that."""
     model, first, _ = _two_weights(tmp_path / "m.onnx", "float32")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx.reference import ReferenceEvaluator
 
-from tests.passes.optimizing import Optimizer, assert_equal_outputs
+from tests.passes.optimizing import Optimizer, assert_equal_outputs, run
 
 NAMES = ("eliminate_masks", "remove_unused")
 CONSTANTS = "bool t = {1}, bool f = {0}, bool[3] row = {1, 1, 1}, bool[2, 3] full = {1, 1, 1, 1, 1, 1}, int64 one = {1}"
@@ -77,6 +78,16 @@ def test_a_constant_that_would_be_larger(optimize: Optimizer) -> None:
     optimized = optimize(text, *NAMES)
     assert optimized.operators == {"Equal": 1, "Not": 1}
     assert any("grow" in reason for reason in optimized.reasons)
+
+
+def test_a_known_choice_keeps_the_sign_of_zero_that_the_where_of_onnxruntime_loses(optimize: Optimizer) -> None:
+    """The operator hands -0.0 on, as onnx's own reference does; onnxruntime makes 0.0 of it where the mask is true."""
+    optimized = optimize(model_of("c = Where(t, a, b)  z = Identity(c)  y = Not(p)"), *NAMES)
+    feeds = {**_feeds(), "a": np.full((2, 3), -0.0, np.float32)}
+    _, by_definition = ReferenceEvaluator(optimized.before).run(None, feeds)
+    assert np.signbit(by_definition).all()
+    assert np.signbit(run(optimized.after, feeds)[1]).all()
+    assert not np.signbit(run(optimized.before, feeds)[1]).any()
 
 
 def _feeds() -> dict[str, object]:

@@ -62,8 +62,9 @@ def check_seed(optimize: Optimizer, seed: int) -> None:
     onnx.checker.check_model(str(once), full_check=True)
     optimized = onnx.load(once)
     assert len(nodes_of(optimized)) <= len(nodes_of(made.model)), "more nodes"
+    with_signs = all(node.op_type != "Where" for node in nodes_of(made.model))
     for old, new in zip(expected, run(optimized, made.feeds), strict=True):
-        _assert_same(np.asarray(old), np.asarray(new), is_exact=is_exact)
+        _assert_same(np.asarray(old), np.asarray(new), is_exact=is_exact, with_signs=with_signs)
     optimize.rewrite(once, twice, EXACT if is_exact else None)
     assert onnx.load(twice) == optimized, "a second run changes it"
 
@@ -76,12 +77,13 @@ def _run_as_it_is(made: RandomModel) -> list[Array] | None:
         return None
 
 
-def _assert_same(old: Array, new: Array, *, is_exact: bool) -> None:
+def _assert_same(old: Array, new: Array, *, is_exact: bool, with_signs: bool) -> None:
+    """with_signs: of zeros as well, which onnxruntime's own Where loses (test_eliminate_masks has the proof)."""
     assert new.dtype == old.dtype
     assert new.shape == old.shape
     if (is_exact and old.dtype != np.float16) or old.dtype.kind != "f":
         np.testing.assert_array_equal(new, old)
-        if old.dtype.kind == "f":
+        if old.dtype.kind == "f" and with_signs:
             np.testing.assert_array_equal(np.signbit(new[~np.isnan(new)]), np.signbit(old[~np.isnan(old)]))
         return
     tolerance = TOLERANCES[old.dtype]
