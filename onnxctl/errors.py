@@ -24,6 +24,8 @@ An exception outside this tree is our bug: exit 70.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 EXIT_DONE = 0
 EXIT_NO = 1
 EXIT_USAGE = 2
@@ -115,3 +117,11 @@ class AnswerIsNo(OnnxctlError):
     """The work is done and the answer is no."""
 
     exit_code = EXIT_NO
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """How a hint begins where something unknown was named: "did you mean a or b? ", "" where nothing is spelt alike."""
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=3)
+    return f"did you mean {' or '.join(near)}? " if near else ""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from pathlib import Path
 
-from onnxctl.errors import UsageError
+from onnxctl.errors import UsageError, did_you_mean
 from onnxctl.reports import Explanation
 
 _CATALOGUE = Path(__file__).with_suffix(".toml")
@@ -33,9 +32,6 @@ def explain_code(code: str) -> Explanation:
     """One entry. Raises UsageError for a code that does not exist, with those that are spelt alike."""
     catalogue = {entry.code: entry for entry in read_catalogue()}
     if code not in catalogue:
-        near = difflib.get_close_matches(code, catalogue, n=3)
-        meant = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UsageError(
-            f"there is no finding with the code {code!r}", hint=f"{meant}`onnxctl explain` lists all codes"
-        )
+        hint = f"{did_you_mean(code, catalogue)}`onnxctl explain` lists all codes"
+        raise UsageError(f"there is no finding with the code {code!r}", hint=hint)
     return catalogue[code]

@@ -14,7 +14,7 @@ from onnx import GraphProto, TensorShapeProto, TypeProto, ValueInfoProto
 from onnxctl.errors import UsageError
 from onnxctl.model.names import as_text
 from onnxctl.model.tensors import dtype_name
-from onnxctl.model.types import innermost_tensor, unnamed_dimensions
+from onnxctl.model.types import innermost_tensor, unknown_dimension, unnamed_dimensions
 from onnxctl.reports import Dim, TensorSpec
 
 Dims = Mapping[str, int]
@@ -94,13 +94,10 @@ def symbols(graph: GraphProto) -> list[str]:
 
 def refuse_unknown_symbols(graph: GraphProto, dims: Dims) -> None:
     """Raises UsageError where a size is given for a symbol that no input or output has, or a size below 0."""
-    known = symbols(graph)
+    known = [*symbols(graph), *unnamed_dimensions(graph)]
     for symbol, size in dims.items():
-        if symbol not in known and symbol not in unnamed_dimensions(graph):
-            raise UsageError(
-                f"the model has no symbolic dimension {symbol!r}",
-                hint=f"it has: {', '.join(known)}" if known else "all its dimensions are fixed or without a name",
-            )
+        if symbol not in known:
+            raise unknown_dimension(symbol, known)
         if size < 0:
             raise UsageError(f"dimension {symbol!r} can't have the size {size}", hint="give a size of 0 or more")
 

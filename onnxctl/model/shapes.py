@@ -23,7 +23,7 @@ def learn_types(graphs: ModelGraphs) -> Propagation:
     Sizes that follow from the model's symbols are written out as symbols ("batch*seq"): equal texts are equal sizes. So
     is a number that no dimension holds.
     """
-    found = propagate(graphs)
+    found = propagate(graphs, assume_equal=False)
     for scope in graphs.scopes():
         facts = found.of(scope)
         scope.inferred = {} if facts is None else _tensor_types(scope, facts.facts)

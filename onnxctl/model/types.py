@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onnx import FunctionProto, GraphProto, TensorShapeProto, TypeProto
 
+from onnxctl.errors import UsageError, did_you_mean
 from onnxctl.model.names import as_text
 
 Shape = tuple[int | str | None, ...]
 """Sizes, symbols, None where unknown."""
+
+_MOST_NAMED = 12
 
 
 def dimension(dim: TensorShapeProto.Dimension) -> int | str | None:
@@ -27,6 +31,15 @@ def unnamed_dimensions(graph: GraphProto) -> dict[str, TensorShapeProto.Dimensio
         for axis, dim in enumerate(value.type.tensor_type.shape.dim)
         if not dim.dim_param and not dim.HasField("dim_value")
     }
+
+
+def unknown_dimension(name: str, known: Sequence[str]) -> UsageError:
+    """The error for a size given to a dimension that there is not; its hint names those there are."""
+    hint = "all its dimensions are fixed"
+    if known:
+        more = f", … {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
+        hint = f"{did_you_mean(name, known)}it has: {', '.join(known[:_MOST_NAMED])}{more}"
+    return UsageError(f"the model has no symbolic dimension {name!r}", hint=hint)
 
 
 def innermost_tensor(kind: TypeProto) -> TypeProto.Tensor | TypeProto.SparseTensor | None:

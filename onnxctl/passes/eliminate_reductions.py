@@ -2,35 +2,49 @@
 
 ReduceSum, ReduceMean, ReduceMax, ReduceMin and ReduceProd of x over axes of size 1 are x with keepdims = 1, and
 Squeeze(x) over these axes with keepdims = 0. Exact. Sizes known or symbolic, all opsets. Left alone: axes that are
-computed; ReduceL1, ReduceL2, ReduceSumSquare, ReduceLogSum and ReduceLogSumExp, which change single values too.
+computed; ReduceL1, ReduceL2, ReduceSumSquare, ReduceLogSum and ReduceLogSumExp, which change single values too; sums
+and means of floats, which begin with 0.0 (see `eliminate_add_zero`).
 """
 
 from __future__ import annotations
 
 from onnx import NodeProto
+from onnx.helper import tensor_dtype_to_np_dtype
 
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
 from onnxctl.passes.base import Context, bypass, standard_nodes
 from onnxctl.passes.semantics import add_integers, normalized, stated_axes
 
-_REDUCTIONS = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd")
+_SUMS = ("ReduceSum", "ReduceMean")
+_OTHERS = ("ReduceMax", "ReduceMin", "ReduceProd")
 _FIRST_OPSET_WITH_AXES_AS_INPUT = 13
 
 
 def eliminate_reductions(graph: Graph, context: Context) -> int:
     """Replace reductions that reduce nothing; returns how many."""
-    found = 0
-    for node in standard_nodes(graph, *_REDUCTIONS):
-        axes = _axes(graph, context, node)
-        if axes is None:
-            continue
-        if not axes or attribute(node, "keepdims", 1):
-            found += bypass(graph, context, node, node.input[0])
-        else:
-            _squeeze(graph, node, axes)
-            found += 1
-    return found
+    nodes = standard_nodes(graph, *_SUMS, *_OTHERS)
+    return sum(_replace(graph, context, node) for node in nodes if not _adds_floats(graph, node))
+
+
+def eliminate_sums_of_one_float(graph: Graph, context: Context) -> int:
+    """Replace those that `eliminate_reductions` leaves alone because -0.0 becomes 0.0 there; returns how many."""
+    return sum(_replace(graph, context, node) for node in standard_nodes(graph, *_SUMS) if _adds_floats(graph, node))
+
+
+def _adds_floats(graph: Graph, node: NodeProto) -> bool:
+    element_type = graph.element_type(node.input[0])
+    return node.op_type in _SUMS and (element_type is None or tensor_dtype_to_np_dtype(element_type).kind not in "iu")
+
+
+def _replace(graph: Graph, context: Context, node: NodeProto) -> bool:
+    axes = _axes(graph, context, node)
+    if axes is None:
+        return False
+    if not axes or attribute(node, "keepdims", 1):
+        return bypass(graph, context, node, node.input[0])
+    _squeeze(graph, node, axes)
+    return True
 
 
 def _axes(graph: Graph, context: Context, node: NodeProto) -> tuple[int, ...] | None:

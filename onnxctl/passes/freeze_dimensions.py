@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping
 
 from onnx import GraphProto, TensorShapeProto
 
-from onnxctl.errors import UsageError
 from onnxctl.model.graph import Graph, ModelGraphs
-from onnxctl.model.types import innermost_tensor, unnamed_dimensions
+from onnxctl.model.types import innermost_tensor, unknown_dimension, unnamed_dimensions
 
 
 def freeze_dimensions(graphs: ModelGraphs, dims: Mapping[str, int]) -> int:
@@ -27,8 +26,7 @@ def freeze_dimensions(graphs: ModelGraphs, dims: Mapping[str, int]) -> int:
     symbols = {dim.dim_param for shape in shapes for dim in shape.dim if dim.dim_param}
     for name in dims:
         if name not in symbols and name not in unnamed:
-            known = ", ".join(sorted(symbols.union(unnamed))) or "none"
-            raise UsageError(f"the model has no symbolic dimension {name!r}", hint=f"its symbols are: {known}")
+            raise unknown_dimension(name, sorted(symbols.union(unnamed)))
     frozen = 0
     for shape in shapes:
         for dim in shape.dim:

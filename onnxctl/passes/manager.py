@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from onnxctl.errors import UsageError
+from onnxctl.errors import UsageError, did_you_mean
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.passes.base import Context, Pass
 from onnxctl.passes.pipeline import PIPELINE
@@ -118,7 +118,8 @@ def choose_passes(
     wanted = {each.name for each in pipeline if at_most or each.by_default} if passes is None else set(passes)
     for name in sorted(wanted | skipped):
         if name not in names:
-            raise UsageError(f"there is no pass named {name!r}", hint=f"the passes are {', '.join(names)}")
+            hint = f"{did_you_mean(name, names)}`onnxctl optimize --list-passes` lists them"
+            raise UsageError(f"there is no pass named {name!r}", hint=hint)
     if passes and wanted <= skipped:
         raise UsageError("every pass that was asked for is skipped", hint="name fewer passes in --skip")
     return tuple(each for each in pipeline if each.name in wanted - skipped)

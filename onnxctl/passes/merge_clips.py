@@ -7,7 +7,7 @@ Relu(x) = Clip(x, 0, inf):
 - where the second clamps nothing that the first lets through, the second goes.
 Exact, infinities included, and NaN, which every one of them lets through. Opsets 11 on, where bounds are inputs and
 can be infinite, floats and integers. Left alone: computed bounds, lo > hi, a first node whose result others read too,
-and Relu of Relu (see eliminate_involutions).
+what would make the model larger, and Relu of Relu (see eliminate_involutions).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from onnx import NodeProto
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import is_standard
 from onnxctl.model.tensors import Array
-from onnxctl.passes.base import Context, bypass, define_constant, input_name, standard_nodes
+from onnxctl.passes.base import Context, bypass, constant_bytes, define_constant, input_name, standard_nodes
 
 Bounds = tuple[Array, Array]
 
@@ -59,12 +59,19 @@ def _merge(graph: Graph, context: Context, first: NodeProto, second: NodeProto, 
         context.skip(second, "others read what the first of the two clamps gives")
         return False
     names = [first.input[0], "", ""]
+    new: dict[str, Array] = {}
     for index, (bound, absent) in enumerate(zip(merged, _finite(merged[0].dtype), strict=True), start=1):
         if bound == outer[index - 1] and input_name(second, index):
             names[index] = input_name(second, index)
         elif bound != absent:
-            names[index] = graph.fresh_name(f"{second.output[0]}_bound")
-            define_constant(graph, names[index], graph.model.new_tensor("", np.array(bound)), before=second)
+            names[index] = graph.fresh_name(f"{second.output[0]}_bound{index}")
+            new[names[index]] = np.array(bound)
+    added = sum(constant_bytes(graph, name, bound.nbytes, 0) + len(name) for name, bound in new.items())
+    if not context.afford(added, first.ByteSize()):
+        context.skip(second, "a bound of its own would be larger than the clamp that goes")
+        return False
+    for name, bound in new.items():
+        define_constant(graph, name, graph.model.new_tensor("", bound), before=second)
     while not names[-1]:
         names.pop()
     graph.add_node("Clip", names, [second.output[0]], before=second, name=second.name)

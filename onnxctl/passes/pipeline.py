@@ -93,7 +93,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("eliminate_resize", eliminate_resize, "remove Resize to the size a tensor has"),
     Pass("eliminate_transpose", eliminate_transpose, "remove Transpose that moves no axis"),
     Pass("eliminate_arithmetic", eliminate_arithmetic, "remove multiplication by 1, subtraction of 0 and the like"),
-    Pass("eliminate_add_zero", eliminate_add_zero, "remove float addition of 0.0", exact=False),
+    Pass("eliminate_add_zero", eliminate_add_zero, "remove float addition of 0.0, sums of one float", exact=False),
     Pass(
         "eliminate_involutions", eliminate_involutions, "undo what is done twice: negation, Abs of Abs, Relu of Sigmoid"
     ),

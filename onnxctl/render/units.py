@@ -61,19 +61,16 @@ def format_duration(nanoseconds: float) -> str:
 
 
 def format_change(before: float, after: float) -> str:
-    """The change from before to after in percent: -12.3 %, "=" where there is none."""
+    """The change from before to after in percent: -12 %, -1.2 %, -0.12 %, < +0.01 %, "=" where there is none."""
     if before == after:
         return "="
     if before == 0:
         return "new"
     percent = (after - before) / before * 100
-    return (
-        f"{percent:+.0f} %"
-        if abs(percent) >= 10
-        else f"{percent:+.1f} %"
-        if abs(percent) >= 0.1
-        else f"{percent:+.1g} %"
-    )
+    if abs(percent) < 0.01:
+        return "< +0.01 %" if percent > 0 else "> -0.01 %"
+    digits = 0 if abs(percent) >= 10 else 1 if abs(percent) >= 1 else 2
+    return f"{percent:+.{digits}f} %"
 
 
 def format_share(share: float) -> str:

@@ -22,7 +22,7 @@ from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model
 from onnxctl.model.names import as_text
 from onnxctl.model.tensors import DTYPES, dtype_name, raw_byte_count
-from onnxctl.model.types import innermost_tensor, unnamed_dimensions
+from onnxctl.model.types import innermost_tensor, unknown_dimension, unnamed_dimensions
 from onnxctl.runtime.domains import (
     brightest_pixel,
     domain_by_name,
@@ -243,8 +243,7 @@ def _check_dims(dims: Mapping[str, int], symbols: Mapping[str, Size], unnamed: I
     known = sorted({symbol for symbol in symbols if symbol not in _UNNAMED}.union(unnamed))
     for symbol, size in dims.items():
         if symbol not in symbols and symbol not in known:
-            there = f"its symbols are {', '.join(map(repr, known))}" if known else "it has none"
-            raise UsageError(f"the model's inputs have no symbolic dimension {symbol!r}: {there}")
+            raise unknown_dimension(symbol, known)
         if size < 0:
             raise UsageError(f"dimension {symbol!r} can't be {size}")
 

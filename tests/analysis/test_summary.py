@@ -129,7 +129,7 @@ def test_dims_replace_symbols_everywhere(tmp_path: Path) -> None:
 def test_an_unknown_symbol_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'bacth'") as caught:
         summary_of(tmp_path, INTERFACE, dims={"bacth": 8})
-    assert caught.value.hint == "it has: batch, side, N"
+    assert caught.value.hint == "did you mean batch? it has: batch, side, N"
 
 
 def test_a_size_below_zero_is_refused(tmp_path: Path) -> None:

@@ -80,6 +80,9 @@ def test_passes_are_listed_chosen_and_skipped(model: Path) -> None:
     wrong = onnxctl("optimize", os.fspath(model), *where, "--passes", "fold_everything")
     assert wrong.returncode == 2
     assert b"fold_everything" in wrong.stderr
+    assert b"--list-passes" in wrong.stderr
+    nearly = onnxctl("optimize", os.fspath(model), *where, "--skip", "fold_const")
+    assert b"did you mean fold_constants" in nearly.stderr
 
 
 def test_a_difference_is_an_answer_and_that_is_no(

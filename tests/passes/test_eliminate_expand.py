@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.passes.optimizing import Optimizer, assert_equal_outputs
+from tests.passes.optimizing import Optimizer, assert_equal_outputs, run
 
 CONSTANTS = (
     "int64[3] ones = {1, 1, 1}, float two = {2}, int64[1] l1 = {1}, int64[1] l0 = {0}, int64[2] l12 = {1, 2},"
@@ -70,11 +70,30 @@ def test_reductions_over_axes_of_size_one(optimize: Optimizer, opset: int, opera
         else f"a = Neg(v)  b = {operator}<keepdims = {keepdims}, axes = [1, -1]>(a)"
     )
     optimized = optimize(
-        _model(f"{body}  y = Exp(b)", opset, "p, q, r" if keepdims else "p"), "eliminate_reductions", "remove_unused"
+        _model(f"{body}  y = Exp(b)", opset, "p, q, r" if keepdims else "p"),
+        "eliminate_add_zero" if operator in ("ReduceSum", "ReduceMean") else "eliminate_reductions",
+        "remove_unused",
     )
     assert optimized.operators[operator] == 0
     assert optimized.operators["Squeeze"] == 1 - keepdims
     assert_equal_outputs(optimized, _feeds())
+
+
+@pytest.mark.parametrize(("kind", "left"), [("float", 1), ("int64", 0)])
+@pytest.mark.parametrize("operator", ["ReduceSum", "ReduceMean"])
+def test_exact_passes_leave_sums_of_one_float_since_minus_zero_becomes_zero(
+    optimize: Optimizer, operator: str, kind: str, left: int
+) -> None:
+    optimized = optimize(
+        f"""<ir_version: 8, opset_import: ["" : 18]> agraph ({kind}[2, 1, n] x) => ({kind}[2, 1, n] y)
+            <int64[1] middle = {{1}}> {{ a = {operator}(x, middle)  y = Neg(a) }}""",
+        "eliminate_reductions",
+        "remove_unused",
+    )
+    assert optimized.operators[operator] == left
+    if left:
+        (negated,) = run(optimized.before, {"x": np.full((2, 1, 4), -0.0, np.float32)})
+        assert np.signbit(negated).all()
 
 
 @pytest.mark.parametrize("body", ["y = ReduceSum(x, l1)", "y = ReduceSum(x)", "y = ReduceL2<axes = [1]>(v)"])

@@ -210,3 +210,15 @@ def test_an_open_size_beside_a_number_may_be_one(optimize: Optimizer, size: int)
             s = Slice(x, zero, one, zero)  e = Expand(s, sizes)  y = Neg(e) }"""
     )
     assert_equal_outputs(optimized, {"x": np.ones((size, 3), np.float32)})
+
+
+@pytest.mark.parametrize("sizes", [(3, 1), (1, 3), (3, 3)])
+def test_of_two_open_sizes_that_meet_either_may_be_one(optimize: Optimizer, sizes: tuple[int, int]) -> None:
+    optimized = optimize(
+        HEAD
+        + """agraph (bool[n] mask, float[2, m] x, float[n] c) => (float[2, k] y, float[i] z) <int64[1] all = {-1}> {
+            a = Where(mask, x, x)  y = Neg(a)  b = Add(x, c)  s = Shape(b)  d = Reshape(b, all)  z = Abs(d) }"""
+    )
+    n, m = sizes
+    feeds = {"mask": np.full(n, True), "x": np.ones((2, m), np.float32), "c": np.ones(n, np.float32)}
+    assert_equal_outputs(optimized, feeds)

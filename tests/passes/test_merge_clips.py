@@ -73,3 +73,13 @@ def test_bounds_as_attributes_are_left_alone(optimize: Optimizer) -> None:
     text = """<ir_version: 8, opset_import: ["" : 10]> agraph (float[n] x) => (float[n] y)
         { a = Clip<min = 0.0, max = 6.0>(x)  y = Clip<min = 1.0>(a) }"""
     assert optimize(text, "merge_clips").operators["Clip"] == 2
+
+
+def test_a_bound_that_takes_more_than_the_clamp_that_goes(optimize: Optimizer) -> None:
+    """Relu has its bound for nothing, and the Clip before it has none."""
+    optimized = optimize(
+        """<ir_version: 8, opset_import: ["" : 17]> agraph (float[n] x) => (float[n] y) { a = Clip(x)  y = Relu(a) }""",
+        "merge_clips",
+    )
+    assert optimized.operators == {"Clip": 1, "Relu": 1}
+    assert any("larger" in reason for reason in optimized.reasons)

@@ -52,7 +52,15 @@ def test_durations(nanoseconds: float, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("before", "after", "shown"),
-    [(5, 5, "="), (0, 5, "new"), (100, 80, "-20 %"), (1000, 1023, "+2.3 %"), (100_000, 99_999, "-0.001 %")],
+    [
+        (5, 5, "="),
+        (0, 5, "new"),
+        (100, 80, "-20 %"),
+        (1000, 1023, "+2.3 %"),
+        (10_000, 9_997, "-0.03 %"),
+        (100_000_000, 100_000_040, "< +0.01 %"),
+        (100_000_000, 99_999_999, "> -0.01 %"),
+    ],
 )
 def test_changes(before: int, after: int, shown: str) -> None:
     assert format_change(before, after) == shown

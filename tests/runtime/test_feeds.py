@@ -313,8 +313,9 @@ def test_other_sizes_are_tried_where_the_first_do_not_fit(tmp_path: Path) -> Non
 
 def test_a_symbol_nobody_has_is_refused_with_those_there_are(tmp_path: Path) -> None:
     path = write_model(tmp_path, "g (float[batch, n] x) => (y) { y = Identity(x) }")
-    with pytest.raises(UsageError, match=r"no symbolic dimension 'bacth'.*'batch', 'n'"):
+    with pytest.raises(UsageError, match="no symbolic dimension 'bacth'") as caught:
         feeds_for(path, dims={"bacth": 1})
+    assert caught.value.hint == "did you mean batch? it has: batch, n"
     with pytest.raises(UsageError, match="can't be -1"):
         feeds_for(path, dims={"batch": -1})
 
@@ -324,8 +325,9 @@ def test_a_dimension_without_a_name_goes_by_that_of_its_input(tmp_path: Path) ->
     feeds = feeds_for(path, dims={"x.0": 5})
     assert feeds.values["x"].shape == (5, 3)
     assert feeds.dims == {"x.0": 5}
-    with pytest.raises(UsageError, match=r"no symbolic dimension 'x.1'.*'x.0'"):
+    with pytest.raises(UsageError, match=r"no symbolic dimension 'x\.1'") as caught:
         feeds_for(path, dims={"x.1": 5})
+    assert caught.value.hint == "did you mean x.0? it has: x.0"
 
 
 def test_inputs_beyond_memory_are_refused_before_they_are_made(tmp_path: Path) -> None:
