@@ -8,12 +8,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -27,10 +25,10 @@ from onnxctl.errors import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
     EXIT_MACHINE,
-    EXIT_TERMINATED,
     EXIT_USAGE,
     OnnxctlError,
 )
+from onnxctl.signals import interruptible
 
 if TYPE_CHECKING:
     from onnxctl.reports import ErrorReport
@@ -57,10 +55,9 @@ def execute(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Whatever is raised below ends here, in one line and a hint."""
     _prepare_process()
     try:
-        app = build_app(_named_by(arguments))
-        code = get_command(app).main(list(arguments), prog_name="onnxctl", standalone_mode=False)
+        code = interruptible(lambda: _run(arguments))
         if code != EXIT_INTERRUPTED:
-            return code or EXIT_DONE
+            return code
         report = _describe(KeyboardInterrupt())
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one boundary
         report = _describe(error)
@@ -68,6 +65,11 @@ def execute(arguments: Sequence[str]) -> int:
             _show_traceback(error)
     _show_error(report, as_json=_wants_json(arguments))
     return report.exit_code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    app = build_app(_named_by(arguments))
+    return get_command(app).main(list(arguments), prog_name="onnxctl", standalone_mode=False) or EXIT_DONE
 
 
 def build_app(commands: Sequence[ModuleType] = COMMANDS) -> typer.Typer:
@@ -138,34 +140,10 @@ def _global_options(
 
 
 def _prepare_process() -> None:
-    """Text that the terminal's encoding lacks is escaped instead of fatal; SIGTERM unwinds like any exception."""
+    """Text that the terminal's encoding lacks is escaped instead of fatal."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    with contextlib.suppress(ValueError):  # only the main thread may; elsewhere somebody else handles signals
-        signal.signal(signal.SIGTERM, _terminate)
-        sys.unraisablehook = _interrupt_again
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(EXIT_TERMINATED)
-
-
-_PAUSE_S = 0.01
-"""After an interrupt that was lost, for Python to leave the place where it was."""
-
-
-def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:
-    """Python drops what a signal raises within a destructor or the callback of a weak reference: send it once more."""
-    from threading import Timer
-
-    number = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}.get(lost.exc_type)
-    if number is None:
-        sys.__unraisablehook__(lost)
-    else:
-        again = Timer(_PAUSE_S, os.kill, (os.getpid(), number))
-        again.daemon = True
-        again.start()
 
 
 # ---------------------------------------------------------------- errors

@@ -6,7 +6,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 import time
 from types import ModuleType
 
@@ -224,38 +223,6 @@ def test_signals_end_the_command_quietly(number: signal.Signals, code: int) -> N
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (code, b"")
     assert b"Traceback" not in err
-
-
-DEAF = """
-import os, signal, sys, time
-from onnxctl import cli
-
-class Deaf:
-    def __del__(self):
-        os.kill(os.getpid(), int(sys.argv[1]))
-        time.sleep(0.1)  # what the signal raises here is dropped
-
-def command(model: str) -> None:
-    Deaf()
-    time.sleep(60)
-
-cli.inspect.command = command
-sys.exit(cli.execute(["inspect", "model"]))
-"""
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupt_that_python_drops_is_not_lost(number: signal.Signals, code: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", DEAF, str(int(number))],
-        env=environment(),
-        capture_output=True,
-        timeout=30,
-        check=False,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    assert done.returncode == code
-    assert b"Exception ignored" not in done.stderr
 
 
 def wait_until_reading(pid: int) -> None:

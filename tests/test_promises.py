@@ -147,7 +147,7 @@ PROMISES: dict[str, tuple[str, ...]] = {
         "tests/test_promises.py::test_an_interrupt_ends_native_code_and_leaves_nothing",
         "tests/test_promises.py::test_an_interrupt_ends_it_at_any_moment",
         "tests/test_cli.py::test_signals_end_the_command_quietly",
-        "tests/test_cli.py::test_an_interrupt_that_python_drops_is_not_lost",
+        "tests/test_signals.py::test_a_signal_ends_the_command_with_its_code",
         "tests/test_cli.py::test_a_reader_that_leaves_early_is_no_error",
         "tests/test_cli.py::test_ascii_output_is_ascii",
         SAVING + "test_two_writers_on_one_output_leave_one_whole_result",
@@ -288,9 +288,13 @@ def test_an_interrupt_ends_native_code_and_leaves_nothing(number: signal.Signals
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("verb", ["run", "optimize", "check"])
+@pytest.mark.parametrize("verb", ["run", "optimize", "inspect", "check", "diff", "bisect"])
 def test_an_interrupt_ends_it_at_any_moment(verb: str, number: signal.Signals, tmp_path: Path) -> None:
-    interrupt(verb, number, [0.17 * step for step in range(20)], tmp_path)
+    interrupt(verb, number, [0.12 * step for step in range(20)], tmp_path)
+
+
+LONGEST_END_S = 10
+"""A second is promised; a machine that runs many tests at once may need more."""
 
 
 def wait_until_begun(process: subprocess.Popen[bytes]) -> None:
@@ -308,10 +312,18 @@ def interrupt(verb: str, number: signal.Signals, moments: list[float], folder: P
     model, temporary = folder / "endless.onnx", folder / "tmp"
     model.write_bytes(onnx.parser.parse_model(ENDLESS).SerializeToString())
     temporary.mkdir()
-    options = ["-o", str(folder / "out.onnx")] if verb == "optimize" else []
+    limit = ("--timeout", "60")
+    options: dict[str, tuple[str, ...]] = {
+        "run": limit,
+        "optimize": ("-o", str(folder / "out.onnx"), *limit),
+        "inspect": ("--cost", "--findings", "--compatibility"),
+        "check": limit,
+        "diff": (str(model), "--run", *limit),
+        "bisect": (str(model), *limit),
+    }
     for moment in moments:
         process = subprocess.Popen(
-            [*COMMAND, verb, str(model), *options, "--timeout", "60"],
+            [*COMMAND, verb, str(model), *options[verb]],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment(TMPDIR=str(temporary)),
@@ -320,9 +332,9 @@ def interrupt(verb: str, number: signal.Signals, moments: list[float], folder: P
         wait_until_begun(process)
         time.sleep(moment)
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
-        # 0: it was done before; -number: it was done, and Python, on its way out, no longer caught signals
-        assert process.returncode in (128 + number, -number, 0), f"after {moment:.2f} s: {said!r}"
+        _, said = process.communicate(timeout=LONGEST_END_S)
+        done_before = process.returncode == 0
+        assert process.returncode == 128 + number or done_before, f"after {moment:.2f} s: {said!r}"
         assert b"Traceback" not in said and b"ignored" not in said
         assert list(temporary.iterdir()) == []
         assert {path.name for path in folder.iterdir()} <= {"endless.onnx", "tmp", "out.onnx"}
