@@ -122,15 +122,17 @@ class _Found:
             for each in problems
         ]
 
-    def add_findings(self, check: CheckName, findings: Iterable[Finding]) -> None:
-        """Take findings over."""
+    def add_findings(
+        self, check: CheckName, findings: Iterable[Finding], *, errors: frozenset[str] = frozenset()
+    ) -> None:
+        """Take findings over; those whose code is among the errors as such."""
         from onnxctl.reports.check import CheckProblem
 
         self.problems += [
             CheckProblem(
                 check=check,
                 code=each.code,
-                severity=each.severity,
+                severity="error" if each.code in errors else each.severity,
                 message=each.message,
                 where=each.where,
                 hint=each.hint,
@@ -141,6 +143,20 @@ class _Found:
     def has_error(self, *checks: CheckName) -> bool:
         """Whether one of these checks found an error."""
         return any(each.check in checks and each.severity == "error" for each in self.problems)
+
+    def untold(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Those problems at whose places nothing as bad is told; where one has no place, if nothing is at all.
+
+        onnx tells of a subgraph what is wrong inside it, and of a node without a name its operator only.
+        """
+        errors, warnings = _Places(), _Places()
+        for each in self.problems:
+            (errors if each.severity == "error" else warnings).add(each.where)
+        return [
+            each
+            for each in problems
+            if each.where not in errors and not (each.code in _STATED and each.where in warnings)
+        ]
 
     def as_file(self, path: str, *, strict: bool) -> CheckedFile:
         """The row of the report."""
@@ -154,8 +170,43 @@ class _Found:
             error_count=errors,
             warning_count=warnings,
             steps=tuple(self.steps),
-            problems=tuple(self.problems),
+            problems=tuple(_with_hints(self.problems)),
         )
+
+
+class _Places:
+    """Places in models at which something is told; "" is one as soon as anything is."""
+
+    def __init__(self) -> None:
+        self._places: set[str] = set()
+
+    def add(self, place: str) -> None:
+        parts = place.split("/")
+        self._places.update("/".join(parts[:count]) for count in range(len(parts) + 1))
+        self._places.add(place.partition("(")[0])
+
+    def __contains__(self, place: str) -> bool:
+        return place in self._places
+
+
+def _with_hints(problems: Iterable[CheckProblem]) -> Iterator[CheckProblem]:
+    """The problems, errors first; what the catalogue says is to be done stands where nothing better is known."""
+    import dataclasses
+
+    from onnxctl.analysis.catalogue import read_catalogue
+
+    remedies: dict[str, str] = {}
+    for each in sorted(problems, key=lambda each: _SEVERITIES.index(each.severity)):
+        if not each.hint and not remedies:
+            remedies = {entry.code: _as_hint(entry.remedy) for entry in read_catalogue()}
+        yield each if each.hint else dataclasses.replace(each, hint=remedies[each.code])
+
+
+def _as_hint(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:].removesuffix(".")
+
+
+_SEVERITIES = ("error", "warning", "info")
 
 
 @dataclass(slots=True)
@@ -198,26 +249,46 @@ def _check_file(path: str, checks: _Checks) -> CheckedFile:
         checks.news(f"reading {path}")
         with found.step("file", "readable and well-formed"):
             model = open_model(file)
-        _check_structure(model, found)
+        is_sound = _check_structure(model, found)
         checks.news(f"asking onnx about {path}")
-        _check_types(model, found, checks)
+        _check_types(model, found, checks, is_sound)
         if checks.runtime_child is not None:
             checks.news(f"loading {path}")
             _check_loading(file, found, checks.runtime_child, checks.loading_timeout_s)
     return found.as_file(path, strict=checks.strict)
 
 
-def _check_structure(model: Model, found: _Found) -> None:
-    """The specification and the stored data: our own checks, which stream over the skeleton."""
+def _check_structure(model: Model, found: _Found) -> bool:
+    """The specification and the stored data: our own checks, which stream over the skeleton; whether a closer look can
+    go on from there.
+    """
     from onnxctl.analysis.structure import find_problems
 
     with found.step("specification", "operators, attributes, names, scopes, functions"):
         problems, findings = find_problems(model)
-        found.add("specification", (each for each in problems if each.code not in _STORAGE_CODES))
-        found.add_findings("specification", (each for each in findings if not each.code.startswith("external-data")))
+        broken = [each for each in problems if each.code not in _STORAGE_CODES]
+        has_cycle = any(each.code == "cycle" for each in broken)
+        found.add("specification", broken)
+        found.add_findings(
+            "specification",
+            (
+                each
+                for each in findings
+                if not each.code.startswith("external-data") and not (has_cycle and each.code == "unsorted-graph")
+            ),
+            errors=_VIOLATIONS,
+        )
     with found.step("data", _stored_in_words(model)):
         found.add("data", (each for each in problems if each.code in _STORAGE_CODES))
         found.add_findings("data", (each for each in findings if each.code.startswith("external-data")))
+    return all(each.code in _HARMLESS for each in broken)
+
+
+_HARMLESS = frozenset(("unlike-branches", "unknown-operator"))
+"""Problems that keep nobody from following the types of everything else."""
+
+_VIOLATIONS = frozenset(("unsorted-graph", "shadowed-name"))
+"""Findings that runtimes get along with, but which break the specification: onnx.checker refuses the model."""
 
 
 def _stored_in_words(model: Model) -> str:
@@ -226,29 +297,33 @@ def _stored_in_words(model: Model) -> str:
     return f"sizes and places of all tensors in the model{beside}; checksums where given"
 
 
-def _check_types(model: Model, found: _Found, checks: _Checks) -> None:
+def _check_types(model: Model, found: _Found, checks: _Checks, is_sound: bool) -> None:
     """onnx.checker and strict inference where they can go, our own propagation, and what a closer look finds."""
     from onnxctl.analysis.findings import look_closer
     from onnxctl.analysis.onnx_opinion import ask_onnx
     from onnxctl.analysis.problems import Problem
+    from onnxctl.analysis.type_constraints import find_wrong_types
     from onnxctl.analysis.typing_check import find_contradictions
     from onnxctl.model.graph import ModelGraphs
+    from onnxctl.model.propagation import propagate
 
     with found.step("types", "strict inference by onnx, onnx.checker, and symbolic propagation") as step:
-        is_sound = not found.has_error("specification")
         opinion = ask_onnx(model, checks.onnx_child, timeout_s=checks.opinion_timeout_s)
         step.unchecked = opinion.unasked
-        if opinion.checker and is_sound:  # otherwise it says again, of one thing, what is said already
+        if opinion.checker and not found.has_error("specification", "data"):  # otherwise it is told already
             hint = "runtimes can be more lenient than the specification"
             found.add("specification", [Problem("onnx-checker", _in_one_line(opinion.checker), hint=hint)])
-        found.add("types", opinion.types, warnings=_STATED)
         if not is_sound:
+            found.add("types", found.untold(opinion.types))
             return
-        told = {each.where for each in opinion.types}
         graphs = ModelGraphs(model)
-        found.add("types", (each for each in find_contradictions(graphs) if each.where not in told), warnings=_STATED)
+        propagation = propagate(graphs)
+        contradictions = list(find_contradictions(graphs, propagation))
+        stated = [each for each in contradictions if each.code in _STATED]
+        for problems in (find_wrong_types(graphs, propagation), stated, opinion.types, contradictions):
+            found.add("types", found.untold(problems), warnings=_STATED)
     with found.step("findings", "waste, leftovers, surprises"):
-        findings = look_closer(graphs)
+        findings = look_closer(graphs, propagation)
         found.add_findings("findings", (each for each in findings if each.code not in _TOLD_BY_TYPES))
 
 
@@ -276,7 +351,11 @@ def _check_loading(file: str, found: _Found, child: Child, timeout_s: float) -> 
             found.add("onnxruntime", [Problem("not-loaded", error.message, hint=error.hint)], warnings=_NOT_LOADED)
         except (ChildCrashed, ModelError) as error:
             message = error.message.removeprefix(f"{file}: ")
-            found.add("onnxruntime", [Problem("not-loadable", message, hint=error.hint)])
+            if any(each.message == message for each in found.problems):
+                step.unchecked = "it can't be opened as it is"
+                return
+            hint = "what is wrong with the model itself may be why" if found.has_error("specification", "types") else ""
+            found.add("onnxruntime", [Problem("not-loadable", message, hint=error.hint or hint)])
             step.note = "a session on the CPU"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 from onnxctl.render.document import Block, Cell, Column, Document, Findings, Heading, Paragraph, Style, Styled, Table
 from onnxctl.render.findings import finding_blocks
@@ -34,7 +35,7 @@ def _file(file: CheckedFile, *, level: int, steps: bool) -> list[Block]:
     blocks: list[Block] = [Heading(file.path, _counts(file), level=level)]
     if steps:
         blocks.append(_steps(file.steps))
-    found = tuple(map(_as_finding, file.problems))
+    found = tuple(_as_findings(file.problems))
     return blocks + (finding_blocks(found) if steps else [Findings(found)])
 
 
@@ -71,12 +72,16 @@ def _steps(steps: Sequence[CheckStep]) -> Table:
     return Table(columns, tuple(rows), titled=False)
 
 
-def _as_finding(problem: CheckProblem) -> Finding:
-    """The problem as all commands show what they found; the field follows the place."""
-    return Finding(
-        code=problem.code,
-        severity=problem.severity,
-        message=problem.message,
-        hint=problem.hint,
-        where=" ".join(filter(None, (problem.where, problem.field and f"({problem.field})"))),
-    )
+def _as_findings(problems: Sequence[CheckProblem]) -> Iterator[Finding]:
+    """The problems as all commands show what they found: the field follows the place; what to do about several in a row
+    is told once, below the last.
+    """
+    for problem, following in zip_longest(problems, problems[1:]):
+        again = following is not None and (following.code, following.hint) == (problem.code, problem.hint)
+        yield Finding(
+            code=problem.code,
+            severity=problem.severity,
+            message=problem.message,
+            hint="" if again else problem.hint,
+            where=" ".join(filter(None, (problem.where, problem.field and f"({problem.field})"))),
+        )

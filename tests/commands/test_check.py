@@ -64,7 +64,44 @@ def test_shapes_that_contradict_each_other_are_told_once_for_each_node(tmp_path:
     {{ [n1] a = Add (x, z) [n2] b = Sub (z, x) [n3] c = Relu (b) [n4] d = Add (x, i) [n5] y = Neg (x) }}"""
     report = onnxctl.check(saved(tmp_path, text), load=False)
     problems = [(code, where) for check, code, where in found(report) if check == "types"]
-    assert problems == [("shape-error", "n1"), ("shape-error", "n2"), ("type-error", "n4")]
+    assert sorted(problems) == [("shape-error", "n1"), ("shape-error", "n2"), ("type-error", "n4")]
+
+
+def test_every_wrong_type_is_told_in_subgraphs_too_and_not_only_the_first(tmp_path: Path) -> None:
+    text = f"""{HEAD} g (bool c, float[2] x, int64[2] i) => (float[2] y) {{ [n1] a = Add (x, i) [n2] b = And (x, x)
+    [n3] y = If (c) < then_branch = t () => (float[2] p) {{ [n4] p = Mul (x, i) }},
+        else_branch = e () => (int64[2] q) {{ [n5] q = Cast <to = 7> (x) }}> }}"""
+    problems = onnxctl.check(saved(tmp_path, text), load=False).files[0].problems
+    assert {(each.code, each.where): each.message for each in problems if each.severity == "error"} == {
+        ("type-error", "n1"): "input 1 'i' is int64, but 'x' is float32: Add takes one type",
+        ("type-error", "n2"): "input 0 'x' is float32, but And takes bool there",
+        ("type-error", "n3/then_branch/n4"): "input 1 'i' is int64, but 'x' is float32: Mul takes one type",
+        ("unlike-branches", "n3"): "the branches of the If give output 0 different types, float32 and int64",
+    }
+
+
+def test_one_thing_is_told_once_the_worst_first_and_with_what_to_do(tmp_path: Path) -> None:
+    model = parser.parse_model(f"{HEAD} g (float[2] x) => (float[3] y) {{ a = Relu (x) b = Neg (x) y = Abs (a) }}")
+    model.graph.node.append(model.graph.node.pop(0))  # after who reads it
+    problems = onnxctl.check(saved(tmp_path, model), load=False).files[0].problems
+    assert [(each.severity, each.code) for each in problems] == [
+        ("error", "unsorted-graph"),
+        ("warning", "stated-shape"),
+        ("warning", "dead-node"),
+    ]
+    assert all(each.hint for each in problems)
+    done = command("check", saved(tmp_path, TWO_ALIKE), "--no-load").stdout.decode()
+    assert (done.count("[unknown-attribute]"), done.count("check the opset the node was written for")) == (2, 1)
+
+
+TWO_ALIKE = f"{HEAD} g (float[2] x) => (float[2] y) {{ a = Relu <axis = 1> (x) y = Abs <axis = 1> (a) }}"
+
+
+def test_a_cycle_is_told_once(tmp_path: Path) -> None:
+    text = f"{HEAD} g (float[2] x) => (float[2] y) {{ a = Add (x, b) b = Neg (a) y = Neg (a) }}"
+    report = onnxctl.check(saved(tmp_path, text))
+    assert [code for _, code, _ in found(report)] == ["cycle"]
+    assert {each.name: each.status for each in report.files[0].steps}["onnxruntime"] == "not checked"
 
 
 def test_a_shape_stated_wrongly_is_a_warning_that_strict_counts(tmp_path: Path) -> None:
@@ -81,7 +118,7 @@ def test_what_only_onnxruntime_refuses_is_told(tmp_path: Path) -> None:
     text = f"{head} g (float[2] x) => (float[2] y) {{ y = my.own.Thing (x) }}"
     path = saved(tmp_path, text)
     report = onnxctl.check(path)
-    assert [code for _, code, _ in found(report)] == ["custom-operator", "not-loadable"]
+    assert [code for _, code, _ in found(report)] == ["not-loadable", "custom-operator"]
     assert not report.passed
     assert onnxctl.check(path, load=False).passed
 

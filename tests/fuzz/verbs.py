@@ -14,10 +14,12 @@ import onnxctl
 from onnxctl.analysis.findings import look_closer
 from onnxctl.analysis.interface import describe_interface, interface_change
 from onnxctl.analysis.structure import find_problems, require_usable
+from onnxctl.analysis.type_constraints import find_wrong_types
 from onnxctl.analysis.typing_check import find_contradictions
 from onnxctl.errors import ModelError, ResourceLimit
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import open_model
+from onnxctl.model.propagation import propagate
 from onnxctl.model.saving import save
 from onnxctl.passes.base import Context
 from onnxctl.passes.manager import optimize_graphs
@@ -57,8 +59,10 @@ def _judge(path: Path, other: Path) -> None:
     problems, _ = find_problems(model)
     if not problems:
         graphs = ModelGraphs(model)
-        find_contradictions(graphs)
-        look_closer(graphs)
+        found = propagate(graphs)
+        list(find_contradictions(graphs, found))
+        list(find_wrong_types(graphs, found))
+        look_closer(graphs, found)
 
 
 def _diff(path: Path, other: Path) -> None:

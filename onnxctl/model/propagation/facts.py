@@ -17,7 +17,7 @@ from onnx import SparseTensorProto, TensorProto, TypeProto
 from onnxctl.errors import ModelError
 from onnxctl.model.dimensions import Dimension, is_known, sole_symbol, symbols
 from onnxctl.model.loading import Model
-from onnxctl.model.tensors import DTYPES
+from onnxctl.model.tensors import DTYPES, dtype_name
 
 MAXIMUM_RANK = 64
 """Shapes of more dimensions count as unknown: numpy and the runtimes go no further."""
@@ -175,7 +175,7 @@ def sharpen(computed: Fact, stated: Fact, conflict: Callable[[str], None]) -> Fa
         return computed
     dtype = computed.dtype if computed.dtype is not None else stated.dtype
     if stated.dtype is not None and dtype != stated.dtype:
-        conflict(f"computed element type {dtype}, stated {stated.dtype}")
+        conflict(f"computed {dtype_name(dtype or 0)}, stated {dtype_name(stated.dtype)}")
     element = computed.element or stated.element
     if computed.element is not None and stated.element is not None:
         element = sharpen(computed.element, stated.element, conflict)
