@@ -18,6 +18,7 @@ from onnxctl.render.units import (
 )
 from onnxctl.reports import (
     ModelFigures,
+    OptimizedFile,
     OptimizeManyReport,
     OptimizeReport,
     OutputComparison,
@@ -58,7 +59,7 @@ def _destination(report: OptimizeReport) -> str:
 
 
 def many_document(report: OptimizeManyReport) -> Document:
-    """A row for each of many files."""
+    """A row for each of many files, and under them why some failed or were not verified."""
     rows: list[tuple[Cell, ...]] = [
         (
             each.path,
@@ -66,7 +67,6 @@ def many_document(report: OptimizeManyReport) -> Document:
             _before_to_after(each.file_bytes_before, each.file_bytes_after, format_bytes),
             Styled(each.status, "good" if each.exit_code == 0 else "bad"),
             Styled(each.verification, _VERDICTS.get(each.verification, "plain")),
-            each.reason,
         )
         for each in report.files
     ]
@@ -76,11 +76,27 @@ def many_document(report: OptimizeManyReport) -> Document:
         Column(title="size", align="right"),
         Column(title="result"),
         Column(title="outputs"),
-        Column(overflow="wrap", style="dim"),
     )
     failed = f", {report.failed_count:,} of them without a result" if report.failed_count else ""
     outcome = f"{count_of(len(report.files), 'file')}{failed} in {format_duration(report.elapsed_ns)}"
-    return Document((Table(columns, tuple(rows)), Paragraph(outcome, "bad" if failed else "plain")))
+    blocks: list[Block] = [Table(columns, tuple(rows))]
+    if any(each.reason for each in report.files):
+        blocks += [Heading("Remarks"), _reasons(report.files)]
+    return Document((*blocks, Paragraph(outcome, "bad" if failed else "plain")))
+
+
+def _reasons(files: Sequence[OptimizedFile]) -> Table:
+    """What is to be said of files, once for all of which it is the same."""
+    paths: dict[str, list[str]] = {}
+    for each in files:
+        if each.reason:
+            paths.setdefault(each.reason.removeprefix(f"{each.path}: "), []).append(each.path)
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (first if not others else f"{first} and {len(others)} more", reason)
+        for reason, (first, *others) in paths.items()
+    )
+    columns = (Column(title="file", overflow="cut", code=True), Column(title="reason", overflow="wrap"))
+    return Table(columns, rows)
 
 
 def _before_to_after(before: int | None, after: int | None, show: Callable[[int], str]) -> str:
