@@ -218,6 +218,7 @@ def _report(
         rounds=result.rounds,
         stages=shop.watch.stages,
         elapsed_ns=shop.watch.elapsed_ns,
+        dims=config.dims,
         findings=(*proven.findings, measured) if isinstance(measured, Finding) else proven.findings,
     )
 

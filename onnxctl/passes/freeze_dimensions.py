@@ -23,17 +23,17 @@ def freeze_dimensions(graphs: ModelGraphs, dims: Mapping[str, int]) -> int:
     """
     unnamed = unnamed_dimensions(graphs.model.proto.graph)
     shapes = [shape for scope in graphs.scopes() for shape in _shapes(scope)]
-    symbols = {dim.dim_param for shape in shapes for dim in shape.dim if dim.dim_param}
+    symbols = dict.fromkeys(dim.dim_param for shape in shapes for dim in shape.dim if dim.dim_param)
     for name in dims:
         if name not in symbols and name not in unnamed:
-            raise unknown_dimension(name, sorted(symbols.union(unnamed)))
+            raise unknown_dimension(name, [*symbols, *unnamed])
     frozen = 0
     for shape in shapes:
         for dim in shape.dim:
             if dim.dim_param in dims and dim.HasField("dim_param"):
                 dim.dim_value = dims[dim.dim_param]
                 frozen += 1
-    for name in dims.keys() & unnamed.keys() - symbols:
+    for name in dims.keys() & unnamed.keys() - symbols.keys():
         unnamed[name].dim_value = dims[name]
         frozen += 1
     return frozen
@@ -42,7 +42,7 @@ def freeze_dimensions(graphs: ModelGraphs, dims: Mapping[str, int]) -> int:
 def _shapes(scope: Graph) -> Iterator[TensorShapeProto]:
     values = list(scope.proto.value_info)
     if isinstance(scope.proto, GraphProto):
-        values += [*scope.proto.input, *scope.proto.output]
+        values = [*scope.proto.input, *scope.proto.output, *values]
     for value in values:
         tensor = innermost_tensor(value.type)
         if tensor is not None:

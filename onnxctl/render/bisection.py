@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from onnxctl.render.difference import node_table, output_table, weight_table
 from onnxctl.render.document import Block, Cell, Column, Document, Facts, Heading, Paragraph, Styled, Table
-from onnxctl.render.units import count_of, format_count, format_duration, format_number, operator_name
+from onnxctl.render.units import count_of, format_count, format_dims, format_duration, format_number, operator_name
 from onnxctl.reports import BisectedNode, BisectReport, BisectSide
 
 _SHOWN = 20
@@ -49,7 +49,7 @@ def _sides(before: BisectSide, after: BisectSide) -> str:
 
 
 def _facts(report: BisectReport) -> tuple[tuple[str, Cell], ...]:
-    dims = ", ".join(f"{name}={size}" for name, size in report.dims)
+    dims = format_dims(report.dims)
     facts: list[tuple[str, Cell]] = [
         ("nodes", f"{format_count(report.node_count)}, comparable at {count_of(report.cut_count, 'cut')}"),
         ("runs", f"{count_of(report.probe_count, 'run')} of both sides"),

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from onnxctl.render.document import Block, Cell, Column, Facts, Heading, Paragraph, Table
-from onnxctl.render.units import count_of, format_amount, format_bytes, format_count, format_quantity, operator_name
+from onnxctl.render.units import (
+    count_of,
+    format_amount,
+    format_bytes,
+    format_count,
+    format_dims,
+    format_quantity,
+    operator_name,
+)
 
 if TYPE_CHECKING:
     from onnxctl.reports import CostReport, MemoryReport, NodeCost, OperatorCost, Quantity, SweepPoint
@@ -37,7 +45,7 @@ def cost_blocks(cost: CostReport, parameter_count: int, operator_count: int) -> 
 
 
 def _circumstances(cost: CostReport) -> str:
-    sizes = ", ".join(f"{name}={size}" for name, size in cost.dims)
+    sizes = format_dims(cost.dims)
     return f"of one run{f' with {sizes}' if sizes else ''}; a MAC is two FLOPs"
 
 
@@ -166,7 +174,7 @@ def _bar(amount: int | None, largest: int, width: int) -> str:
 
 def memory_blocks(memory: MemoryReport) -> list[Block]:
     """The peak, where it is, and what is held there."""
-    sizes = ", ".join(f"{name}={size}" for name, size in memory.dims)
+    sizes = format_dims(memory.dims)
     heading = Heading("Memory", f"of activations with {sizes}" if sizes else "of activations")
     if memory.peak_bytes is None:
         if memory.symbols and not memory.unknown_count:
@@ -214,7 +222,7 @@ def sweep_blocks(points: Sequence[SweepPoint]) -> list[Block]:
     )
     blocks: list[Block] = [Heading("Sizes", f"cost of one run for each {' and '.join(names)}"), Table(columns, rows)]
     for point in points:
-        sizes = ", ".join(f"{name}={size}" for name, size in point.dims)
+        sizes = format_dims(point.dims)
         blocks += [Paragraph(f"contradiction with {sizes}: {text}", "warning") for text in point.contradictions[:1]]
     if missing := sorted({name for point in points for name in point.symbols}):
         blocks.append(Paragraph(f"give these a size as well: {', '.join(missing)}", "warning"))

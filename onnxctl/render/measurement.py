@@ -25,6 +25,7 @@ from onnxctl.render.units import (
     format_bytes,
     format_closeness,
     format_count,
+    format_dims,
     format_duration,
     format_number,
     format_rate,
@@ -81,7 +82,7 @@ def _facts(report: RunReport) -> tuple[tuple[str, Cell], ...]:
         ("threads", _threads(report)),
         ("optimization", "" if report.graph_optimization == "all" else report.graph_optimization),
         ("memory", _memory(report)),
-        ("dimensions", ", ".join(f"{name}={size}" for name, size in report.dims)),
+        ("dimensions", format_dims(report.dims)),
         ("placement", _placement(report)),
         ("written", ", ".join(report.files_written)),
     ]

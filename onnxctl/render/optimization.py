@@ -12,6 +12,7 @@ from onnxctl.render.units import (
     format_change,
     format_closeness,
     format_count,
+    format_dims,
     format_duration,
     format_number,
     operator_name,
@@ -53,9 +54,10 @@ def optimization_document(report: OptimizeReport) -> Document:
 
 
 def _destination(report: OptimizeReport) -> str:
+    where = "dry run" if report.status == "dry run" else "nothing written"
     if report.output is not None:
-        return f"-> {report.output}"
-    return "dry run" if report.status == "dry run" else "nothing written"
+        where = f"-> {report.output}"
+    return f"{where}, {format_dims(report.dims)}" if report.dims else where
 
 
 def many_document(report: OptimizeManyReport) -> Document:
@@ -197,7 +199,7 @@ def _refusals(refusals: Sequence[Refusal]) -> Table:
 
 def _how_measured(speed: SpeedComparison) -> str:
     turns = f"{count_of(speed.before.sample_count, 'run')} of each in {count_of(speed.round_count, 'round')}"
-    dims = ", ".join(f"{name}={size}" for name, size in speed.dims)
+    dims = format_dims(speed.dims)
     return f"{turns} on {speed.provider}" + (f", {dims}" if dims else "")
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onnxctl.render.document import Block, Cell, Column, Facts, Heading, Paragraph, Table
-from onnxctl.render.units import count_of, format_bytes, format_count, format_number, format_share, operator_name
+from onnxctl.render.units import (
+    count_of,
+    format_bytes,
+    format_count,
+    format_dims,
+    format_number,
+    format_share,
+    operator_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +112,7 @@ def _facts(report: PrecisionReport) -> tuple[tuple[str, Cell], ...]:
     )
     rows.append(("casts", casts + back if report.cast_count else "none"))
     if report.assumed:
-        sizes = ", ".join(f"{name}={size}" for name, size in report.assumed)
+        sizes = format_dims(report.assumed)
         rows.append(("MACs", f"shares for {sizes}; --dim gives other sizes"))
     if report.uncounted_node_count:
         rows.append(("not counted", count_of(report.uncounted_node_count, "node")))

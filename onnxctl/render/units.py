@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -105,6 +106,11 @@ def format_number(value: float | None) -> str:
 def count_of(count: int, singular: str, plural: str = "") -> str:
     """A count with its noun: 1 run, 3 runs."""
     return f"{format_count(count)} {singular if count == 1 else plural or singular + 's'}"
+
+
+def format_dims(dims: Iterable[tuple[str, int]]) -> str:
+    """Sizes of dimensions as `--dim` takes them: batch=8, seq=128."""
+    return ", ".join(f"{name}={size}" for name, size in dims)
 
 
 def operator_name(domain: str, op_type: str) -> str:

@@ -143,7 +143,7 @@ class OptimizeReport:
 
     status "different" is a result whose outputs differ, "not faster" one that was to be: neither is written. The last
     of the passes is simplify_with_onnxsim where that took part. speed is None where nobody asked, or it could not be
-    measured.
+    measured. dims are the sizes that dimensions were given for good.
     """
 
     kind: ClassVar[Literal["optimize"]] = "optimize"
@@ -162,6 +162,7 @@ class OptimizeReport:
     rounds: int
     stages: tuple[StageTime, ...]
     elapsed_ns: int
+    dims: tuple[tuple[str, int], ...] = ()
     findings: tuple[Finding, ...] = ()
 
 

@@ -223,6 +223,7 @@ def test_a_frozen_size_is_frozen_everywhere(tmp_path: Path) -> None:
         dim.dim_value for value in (*after.graph.input, *after.graph.output) for dim in value.type.tensor_type.shape.dim
     ] == [3, 4, 3, 4]
     assert report.verification.status == "equal"
+    assert report.dims == (("N", 3),)
 
 
 def test_a_dimension_without_a_name_is_fixed_by_that_of_its_input(tmp_path: Path) -> None:

@@ -81,8 +81,8 @@ def test_idle_passes_are_summed_up(report: OptimizeReport) -> None:
 
 
 def test_nothing_written_is_said(report: OptimizeReport) -> None:
-    shown = render(dataclasses.replace(report, output=None, files_written=()), Screen())
-    assert shown.splitlines()[0].endswith("nothing written")
+    shown = render(dataclasses.replace(report, output=None, files_written=(), dims=(("batch", 4),)), Screen())
+    assert shown.splitlines()[0].endswith("nothing written, batch=4")
     assert "wrote" not in shown
 
 
