@@ -33,6 +33,7 @@ def optimize(
     skip: Sequence[str] = (),
     with_onnxsim: bool = False,
     verify: bool = True,
+    require_verified: bool = False,
     run_count: int | None = None,
     inputs: Mapping[str, str] | None = None,
     tolerance: float | None = None,
@@ -57,10 +58,11 @@ def optimize(
     the report says so.
 
     inputs are files (or ways to make values) by input name, for the proof; tolerance replaces the one that fits the
-    model; run_count is how many runs are compared. measure compares the latencies before and after. external_data: see
-    `model.saving.stage`. force replaces an existing output, in_place (without output) the input, dry_run does
-    everything but writing. explain keeps the names of all nodes that were left alone. timeout_s bounds a
-    comparison, memory_bytes each process that works on the model; what needs more is not verified.
+    model; run_count is how many runs are compared; with require_verified nothing is written where there is no proof.
+    measure compares the latencies before and after. external_data: see `model.saving.stage`. force replaces an existing
+    output, in_place (without output) the input, dry_run does everything but writing. explain keeps the names of all
+    nodes that were left alone. timeout_s bounds a comparison, memory_bytes each process that works on the model; what
+    needs more is not verified.
     """
     from onnxctl.reports import OptimizeConfig
 
@@ -73,6 +75,7 @@ def optimize(
         skip=tuple(skip),
         with_onnxsim=with_onnxsim,
         verify=verify,
+        require_verified=require_verified,
         run_count=run_count,
         inputs=tuple((inputs or {}).items()),
         tolerance=tolerance,
@@ -135,10 +138,9 @@ def _target(model: Model, config: OptimizeConfig) -> Iterator[Target]:
     from onnxctl.model.saving import Target, check_target
 
     output = config.path if config.in_place and config.output is None else config.output
-    if (output is None and not config.dry_run) or output == STANDARD_STREAM:
-        raise UsageError(
-            "there is no output file", hint="name one with -o OUTPUT, or replace the input with --in-place"
-        )
+    if output == STANDARD_STREAM or (output is None and not config.dry_run):
+        what = "the result can't go to a standard stream" if output == STANDARD_STREAM else "there is no output file"
+        raise UsageError(what, hint="name a file with -o OUTPUT")
     target = None if output is None else check_target(model, output, force=config.force, in_place=config.in_place)
     if target is not None and not config.dry_run:
         yield target
@@ -193,9 +195,11 @@ def _report(
     config, result = shop.config, proven.rewritten.result
     after = figures_of(proven.rewritten.model, proven.staged.file_bytes)
     written: tuple[str, ...] = ()
-    status: Literal["written", "dry run", "different", "not faster"] = "written"
+    status: Literal["written", "dry run", "different", "not verified", "not faster"] = "written"
     if proven.verification.status == "different":
         status = "different"
+    elif config.require_verified and proven.verification.status != "equal":
+        status = "not verified"
     elif config.require_faster and (speed is None or speed.ratio.verdict != "faster"):
         status = "not faster"
     elif config.dry_run:

@@ -157,6 +157,9 @@ def command(
             help="Run both models on the same inputs; leave out what makes answers differ.",
         ),
     ] = True,
+    require_verified: Annotated[
+        bool, _option("--require-verified", panel=_PROOF, help="Write nothing and exit with 1 where there is no proof.")
+    ] = False,
     runs: Annotated[int | None, comparisons_option(_PROOF)] = None,
     input: Annotated[list[str] | None, input_option(_PROOF)] = None,
     tolerance: Annotated[float | None, tolerance_option(_PROOF)] = None,
@@ -196,6 +199,10 @@ def command(
     called "not verified".
     """
     dims = parse_dims(dim)
+    if require_verified and not verify:
+        raise UsageError("--require-verified and --no-verify exclude each other", hint="leave one of them out")
+    if passes is not None and not parse_names(passes):
+        raise UsageError("--passes names no pass", hint="`onnxctl optimize --list-passes` lists them")
     _check_destination(models, output, out_dir, in_place=in_place, dry_run=dry_run)
     from onnxctl import api
     from onnxctl.commands.output import show_report
@@ -211,6 +218,7 @@ def command(
         skip=parse_names(skip) or (),
         with_onnxsim=bool(with_engine),
         verify=verify,
+        require_verified=require_verified,
         run_count=runs,
         inputs=parse_pairs("--input", input),
         tolerance=tolerance,

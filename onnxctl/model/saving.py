@@ -73,7 +73,8 @@ def check_target(model: Model, path: str, *, force: bool = False, in_place: bool
             hint=f"name the file itself: {os.path.realpath(path)}",
         )
     if not stat.S_ISREG(status.st_mode):
-        raise UsageError(f"{path}: the output exists and is no regular file")
+        hint = "write into a folder with --out-dir DIR" if stat.S_ISDIR(status.st_mode) else ""
+        raise UsageError(f"{path}: the output exists and is no regular file", hint=hint)
     identity = (status.st_dev, status.st_ino)
     if identity == model.source.identity:
         if not in_place:

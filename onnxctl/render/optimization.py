@@ -282,5 +282,9 @@ def _outcome(report: OptimizeReport) -> str:
     elapsed = format_duration(report.elapsed_ns) + (f" ({stages})" if stages else "")
     if report.files_written:
         return f"wrote {', '.join(report.files_written)} in {elapsed}"
-    reasons = {"dry run": "dry run: ", "not faster": "it did not become faster: "}
+    reasons = {
+        "dry run": "dry run: ",
+        "not verified": "nothing proves that the outputs are the same: ",
+        "not faster": "it did not become faster: ",
+    }
     return f"{reasons.get(report.status, '')}nothing written; {elapsed}"

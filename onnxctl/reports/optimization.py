@@ -21,8 +21,8 @@ class OptimizeConfig:
     output None is for a dry run. passes None means the whole pipeline, external_data None "as the input has it".
     run_count and tolerance None are those that `runtime.compare` chooses; inputs are (name, source) pairs, see
     `runtime.given.read_inputs`. explain asks for every node that was left alone, measure for the latency before and
-    after; with require_faster nothing is written unless it went down. timeout_s and memory_bytes bound the
-    processes that run models.
+    after; with require_faster nothing is written unless it went down, with require_verified unless both models were
+    run and gave the same. timeout_s and memory_bytes bound the processes that run models.
     """
 
     path: str
@@ -33,6 +33,7 @@ class OptimizeConfig:
     skip: tuple[str, ...] = ()
     with_onnxsim: bool = False
     verify: bool = True
+    require_verified: bool = False
     run_count: int | None = None
     inputs: tuple[tuple[str, str], ...] = ()
     tolerance: float | None = None
@@ -141,16 +142,16 @@ class SpeedComparison:
 class OptimizeReport:
     """What `onnxctl optimize` did; output is None where nothing was written.
 
-    status "different" is a result whose outputs differ, "not faster" one that was to be: neither is written. The last
-    of the passes is simplify_with_onnxsim where that took part. speed is None where nobody asked, or it could not be
-    measured. dims are the sizes that dimensions were given for good.
+    status "different" is a result whose outputs differ, "not verified" and "not faster" one that was to be: none of
+    these is written. The last of the passes is simplify_with_onnxsim where that took part. speed is None where nobody
+    asked, or it could not be measured. dims are the sizes that dimensions were given for good.
     """
 
     kind: ClassVar[Literal["optimize"]] = "optimize"
 
     path: str
     output: str | None
-    status: Literal["written", "dry run", "different", "not faster"]
+    status: Literal["written", "dry run", "different", "not verified", "not faster"]
     level: Level
     files_written: tuple[str, ...]
     before: ModelFigures
@@ -175,7 +176,7 @@ class OptimizedFile:
 
     path: str
     output: str | None
-    status: Literal["written", "dry run", "different", "not faster", "failed"]
+    status: Literal["written", "dry run", "different", "not verified", "not faster", "failed"]
     exit_code: int
     node_count_before: int | None = None
     node_count_after: int | None = None

@@ -121,6 +121,15 @@ def test_what_cannot_be_compared_gets_structural_passes_and_is_called_unverified
     assert ("Add" in operators) is (text is not ENDLESS), "constants are not folded"
 
 
+def test_what_must_be_verified_is_written_only_then(tmp_path: Path) -> None:
+    source = write_model(tmp_path, TWIST)
+    report = optimize(source, str(tmp_path / "out.onnx"), require_verified=True)
+    assert (report.status, report.verification.status) == ("not verified", "not verified")
+    assert not (tmp_path / "out.onnx").exists()
+    proven = optimize(str(SAMPLES / "strings.onnx"), str(tmp_path / "out.onnx"), require_verified=True)
+    assert (proven.status, proven.verification.status) == ("written", "equal")
+
+
 IMPOSSIBLE = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 4] x) => (float[2, 3] y)
 <int64[2] s = {2, 3}> { a = Identity(x)  y = Reshape(a, s) }"""
 

@@ -51,6 +51,18 @@ def test_somewhere_to_write_must_be_named(model: Path) -> None:
     assert both.returncode == 2
 
 
+def test_what_is_asked_wrongly_is_told_at_once(model: Path) -> None:
+    for arguments, said in (
+        (["-o", "x.onnx", "--no-verify", "--require-verified"], b"exclude each other"),
+        (["-o", "x.onnx", "--passes", ","], b"names no pass"),
+        (["-o", "-"], b"standard stream"),
+        (["-o", os.fspath(model.parent)], b"--out-dir DIR"),
+    ):
+        done = onnxctl("optimize", os.fspath(model), *arguments)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert said in done.stderr
+
+
 def test_an_output_that_exists_needs_force(model: Path) -> None:
     output = model.with_name("old.onnx")
     output.write_bytes(b"precious")

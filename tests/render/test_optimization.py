@@ -114,6 +114,7 @@ def test_reasons_are_cut_short_until_somebody_asks(report: OptimizeReport) -> No
         ("written", ("a.onnx",), "wrote a.onnx in 3.00 s (reading 1.00 s, writing 2.00 s)"),
         ("dry run", (), "dry run: nothing written; 3.00 s"),
         ("not faster", (), "it did not become faster: nothing written; 3.00 s"),
+        ("not verified", (), "nothing proves that the outputs are the same: nothing written; 3.00 s"),
     ],
 )
 def test_what_became_of_it(report: OptimizeReport, status: str, written: tuple[str, ...], said: str) -> None:
