@@ -8,11 +8,13 @@ are compared where both sides have them, and taken for equal where an optimizer 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import onnx.helper
-from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from onnxctl.analysis.difference.comparison import matched_values
 from onnxctl.analysis.difference.header import pair_values
@@ -22,6 +24,7 @@ from onnxctl.analysis.wiring import FunctionKey
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model
 from onnxctl.model.nodes import DEFAULT_DOMAINS, is_standard
+from onnxctl.model.propagation import Fact, propagate
 from onnxctl.reports import ProbedValue
 
 NAMES_IN_COMMON = 0.5
@@ -53,6 +56,50 @@ def pair_inner_values(a: ModelGraphs, b: ModelGraphs) -> dict[str, str]:
         pairs = matched_values(a, b)
     outputs = pair_values(a.model.proto.graph.output, b.model.proto.graph.output)
     return pairs | {x: y for x, y in outputs if x is not None and y is not None}
+
+
+class Rows(NamedTuple):
+    """A value of the second model that is one of the first with its leading dimensions taken together: rows x width."""
+
+    name: str
+    width: int
+
+
+FED_WHOLE = "_in_full"
+"""What the input of a part is called by, after the name of the `Rows` that are made of it."""
+
+
+def pair_rows(a: ModelGraphs, b: ModelGraphs, pairs: Mapping[str, str]) -> dict[str, Rows]:
+    """The values of a, not in a pair, that b has as rows: optimizers move the reshapes around a Gemm out of its way.
+
+    They are made by nodes of one name and operator.
+    """
+    found: dict[str, Rows] = {}
+    nodes = {node.name: node for node in b.top.nodes if node.name}
+    taken = set(pairs.values())
+    facts_a, facts_b = propagate(a).top, propagate(b).top
+    for node in a.top.nodes if b.top.opset() >= _RESHAPE_BY_INPUT else ():
+        other = nodes.get(node.name)
+        if other is None or (node.op_type, node.domain) != (other.op_type, other.domain):
+            continue
+        for x, y in zip(node.output, other.output, strict=False):
+            if x and y and x not in pairs and y not in taken:
+                width = _width_of_rows(facts_a.fact(x), facts_b.fact(y))
+                found.update({} if width is None else {x: Rows(y, width)})
+    return found
+
+
+_RESHAPE_BY_INPUT = 5
+"""The opset from which on Reshape is told the shape as an input."""
+
+
+def _width_of_rows(whole: Fact, rows: Fact) -> int | None:
+    if whole.dtype is None or whole.dtype != rows.dtype or not whole.shape or not rows.shape or len(rows.shape) != 2:
+        return None
+    count, width = rows.shape
+    if len(whole.shape) < 3 or width != whole.shape[-1] or math.prod(whole.shape[:-1]) != count:
+        return None
+    return width if isinstance(width, int) else None
 
 
 def find_cuts(a: ModelGraphs, pairs: Mapping[str, str], constants: Sequence[str] = ()) -> list[Cut]:
@@ -136,10 +183,16 @@ def nodes_between(graphs: ModelGraphs, outputs: Collection[str], inputs: Collect
     return kept[::-1]
 
 
-def part_of(graphs: ModelGraphs, outputs: Sequence[str], inputs: Sequence[ProbedValue | str] = ()) -> Model:
+def part_of(
+    graphs: ModelGraphs,
+    outputs: Sequence[str],
+    inputs: Sequence[ProbedValue | str] = (),
+    widths: Mapping[str, int] = MappingProxyType({}),
+) -> Model:
     """A model of these nodes alone, with the inputs given and those of the whole that are needed besides.
 
     An input that is but a name gets no type, as outputs get none that the whole does not state. Weights stay on disk.
+    Where widths has an input's name, it is fed as it was before its leading dimensions were taken together.
     """
     whole = graphs.model.proto
     names = [each if isinstance(each, str) else each.name for each in inputs]
@@ -148,9 +201,12 @@ def part_of(graphs: ModelGraphs, outputs: Sequence[str], inputs: Sequence[Probed
     proto = ModelProto(ir_version=whole.ir_version, opset_import=whole.opset_import)
     graph = proto.graph
     graph.name = whole.graph.name or "part"
+    for name in names:
+        if name in widths:
+            _take_together(graph, name, widths[name])
     graph.node.extend(nodes)
     proto.functions.extend(_called_functions(whole, graph))
-    graph.input.extend(_input(each) for each in inputs)
+    graph.input.extend(_input(each, widths) for each in inputs)
     graph.input.extend(value for value in whole.graph.input if value.name in read and value.name not in names)
     graph.initializer.extend(each for each in whole.graph.initializer if each.name in read and each.name not in names)
     graph.sparse_initializer.extend(each for each in whole.graph.sparse_initializer if each.values.name in read)
@@ -173,10 +229,19 @@ def _called_functions(whole: ModelProto, graph: GraphProto) -> list[FunctionProt
     return list(called.values())
 
 
-def _input(value: ProbedValue | str) -> ValueInfoProto:
+def _input(value: ProbedValue | str, widths: Mapping[str, int]) -> ValueInfoProto:
+    name = value if isinstance(value, str) else value.name
+    fed = f"{name}{FED_WHOLE}" if name in widths else name
     if isinstance(value, str):
-        return ValueInfoProto(name=value)
-    return onnx.helper.make_tensor_value_info(value.name, value.element_type, list(value.shape))
+        return ValueInfoProto(name=fed)
+    return onnx.helper.make_tensor_value_info(fed, value.element_type, list(value.shape))
+
+
+def _take_together(graph: GraphProto, name: str, width: int) -> None:
+    """Make the value of that name, rows so wide, of what is fed."""
+    shape = f"{name}_shape{FED_WHOLE}"
+    graph.initializer.append(onnx.helper.make_tensor(shape, TensorProto.INT64, [2], [-1, width]))
+    graph.node.add(op_type="Reshape", input=[f"{name}{FED_WHOLE}", shape], output=[name])
 
 
 def _outputs(graph: GraphProto, names: Sequence[str]) -> Iterator[ValueInfoProto]:

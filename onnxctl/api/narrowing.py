@@ -15,11 +15,13 @@ from typing import Literal
 from onnx import NodeProto
 
 from onnxctl.analysis.bisection import (
+    FED_WHOLE,
     Cut,
     computed_constants,
     find_cuts,
     nodes_between,
     pair_inner_values,
+    pair_rows,
     part_of,
 )
 from onnxctl.analysis.difference.comparison import compare_models
@@ -90,6 +92,9 @@ class Search:
         self.prober = prober
         self.news = news
         self.pairs = {name: name for node in a.top.nodes for name in node.output} if a is b else pair_inner_values(a, b)
+        rows = {} if a is b else pair_rows(a, b, self.pairs)
+        self.pairs |= {name: each.name for name, each in rows.items()}
+        self.widths = {each.name: each.width for each in rows.values()}
         self.cuts = find_cuts(a, self.pairs)
         names = pair_values(a.model.proto.graph.input, b.model.proto.graph.input)
         self.refuse_strangers([y for x, y in names if x is None and y not in b.top.initializers])
@@ -103,6 +108,7 @@ class Search:
             input_names=tuple((x, y) for x, y in names if x is not None and y is not None),
             output_names=(),
             tolerance=tolerance,
+            rows=tuple(rows),
         )
 
     def refuse_strangers(self, unfed: Sequence[str | None]) -> None:
@@ -238,7 +244,7 @@ class Search:
         """The suspects with what comes of running them alone, on the values that the first model makes."""
         fed = self.fed(suspects)
         before, after = self.parts(suspects, fed)
-        renamed = {name: self.pairs[name] for name in fed if name in self.pairs} | dict(self.config.input_names)
+        renamed = {name: self.fed_as(name) for name in fed if name in self.pairs} | dict(self.config.input_names)
         config = dataclasses.replace(self.config, input_names=tuple(renamed.items()), output_names=suspects.names)
         making = part_of(self.a, fed)
         try:
@@ -249,15 +255,21 @@ class Search:
             return suspects  # values that are no tensors can't be fed one by one, for example
         return dataclasses.replace(suspects, part=part)
 
-    def parts(self, suspects: Suspects, fed: Sequence[ProbedValue | str]) -> tuple[Model, Model]:
-        """The suspects of both sides as models, fed with these values of the first."""
+    def parts(self, suspects: Suspects, fed: Sequence[ProbedValue | str], *, whole: bool = True) -> tuple[Model, Model]:
+        """The suspects of both sides as models, fed with these values of the first; whole: even where these are rows of
+        the second.
+        """
         paired = [each for each in fed if _name(each) in self.pairs]
         others = [
             self.pairs[each] if isinstance(each, str) else dataclasses.replace(each, name=self.pairs[each.name])
             for each in paired
         ]
         before = part_of(self.a, [old for old, _ in suspects.names], fed)
-        return before, part_of(self.b, [new for _, new in suspects.names], others)
+        return before, part_of(self.b, [new for _, new in suspects.names], others, self.widths if whole else {})
+
+    def fed_as(self, name: str) -> str:
+        """What a part of the second model is fed this value of the first as."""
+        return self.pairs[name] + (FED_WHOLE if self.pairs[name] in self.widths else "")
 
     def written(self, suspects: Suspects, folder: str) -> Suspects:
         """Write the models of the suspects, and what they are fed, into the folder."""
@@ -304,7 +316,7 @@ class Search:
         """How the suspects of two models differ as such, inside bodies and functions too."""
         if self.a is self.b:
             return (), ()
-        before, after = self.parts(suspects, self.fed(suspects))
+        before, after = self.parts(suspects, self.fed(suspects), whole=False)
         found = compare_models(ModelGraphs(before), ModelGraphs(after))
         return found.nodes, found.weights
 

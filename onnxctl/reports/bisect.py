@@ -22,7 +22,8 @@ class BisectSide:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeConfig:
     """How both sides are run: generated inputs (`attempt` among the habitual sizes, None to find one), what is
-    compared (names of either side), and the tolerance, None for the one that fits the first model.
+    compared (names of either side), and the tolerance, None for the one that fits the first model. rows are values of
+    the first side whose leading dimensions the second takes together.
     """
 
     before: BisectSide
@@ -34,6 +35,7 @@ class ProbeConfig:
     input_names: tuple[tuple[str, str], ...]
     output_names: tuple[tuple[str, str], ...]
     tolerance: float | None
+    rows: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

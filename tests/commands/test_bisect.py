@@ -216,6 +216,33 @@ def test_nodes_that_make_equal_constants_are_not_named(tmp_path: Path) -> None:
     assert {each.name for each in report.inputs} == {"a", "w20"}
 
 
+def test_a_fault_is_found_where_an_optimizer_took_leading_dimensions_together(tmp_path: Path) -> None:
+    """As around a Gemm, whose reshapes go: the values between have other names, and two dimensions instead of three."""
+    head = f"""{HEAD} g (float[B,3,4] x) => (float[B,3,4] y)
+    <int64[2] rows = {{-1, 4}}, int64[3] full = {{-1, 3, 4}}, float[4,4] w = {{{", ".join("1" * 16)}}},
+    float[4,4] v = {{V}}>
+    {{ [p1] p = Sin (x) [p2] q = Cos (p) [p3] z = Tanh (q)"""
+    before = f"""{head} [n1] a = Neg (z) [r1] r = Reshape (a, rows) [g1] g = Gemm (r, w) [r2] h = Reshape (g, full)
+    [n2] b = Add (a, h) [n3] c = Neg (b) [r3] s = Reshape (c, rows) [g2] t = Gemm (s, v) [r4] u = Reshape (t, full)
+    [n4] y = Add (c, u) }}"""
+    after = f"""{head} [r0] zr = Reshape (z, rows) [n1] ar = Neg (zr) [g1] g = Gemm (ar, w) [n2] br = Add (ar, g)
+    [n3] cr = Neg (br) [g2] t = Gemm (cr, v) [n4] yr = Add (cr, t) [r4] y = Reshape (yr, full) }}"""
+    values = [", ".join(each * 16) for each in ("2", "3")]
+    one = saved(tmp_path, parser.parse_model(before.replace("V}", f"{values[0]}}}")), "one.onnx")
+    same, bad = (
+        saved(tmp_path, parser.parse_model(after.replace("V}", f"{each}}}")), f"{number}.onnx")
+        for number, each in enumerate(values)
+    )
+    assert onnxctl.bisect(one, same).verdict == "same"
+    report = onnxctl.bisect(one, bad, write=str(tmp_path / "example"))
+    assert {each.name for each in report.nodes if each.side == "after"} == {"g2"}
+    assert report.reproduced
+    assert [each.name for each in report.inputs] == ["c"]
+    assert [each.before for each in report.weight_changes if each.status == "changed"] == ["v"]
+    assert command("run", str(tmp_path / "example" / "model.onnx"), "--verify", "--runs", "1").returncode == 0
+    assert command("run", str(tmp_path / "example" / "other.onnx"), "--verify", "--runs", "1").returncode == 1
+
+
 # ---------------------------------------------------------------- what is written
 
 
