@@ -75,13 +75,18 @@ def _draw_table(table: Table) -> str:
     rules = ["---:" if column.align == "right" else "---" for column in columns]
     rows = [
         [
-            _code(_text(cell)) if column.code else _prose(_text(cell))
+            _code(_text(cell)) if column.code and not _is_aside(cell) else _prose(_text(cell))
             for cell, column in zip(row, table.columns, strict=True)
             if not column.drawn
         ]
         for row in table.rows
     ]
     return "\n".join("| " + " | ".join(row) + " |" for row in [titles, rules, *rows])
+
+
+def _is_aside(cell: Cell) -> bool:
+    """Whether it is our own word among names: "… 3 more", "(none)"."""
+    return isinstance(cell, Styled) and cell.style == "dim"
 
 
 def _text(cell: Cell) -> str:

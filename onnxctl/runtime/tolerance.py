@@ -136,8 +136,9 @@ def compare_values(
 
 
 def merge(comparisons: Sequence[OutputComparison]) -> OutputComparison:
-    """One comparison for several of the same output: the maxima, and the first message of one that differs."""
-    worst = next((each for each in comparisons if not each.equal), None)
+    """One comparison for several of the same output: the maxima, and the message of the one that differs most."""
+    different = [each for each in comparisons if not each.equal]
+    worst = max(different, key=lambda each: _largest([each.max_relative]), default=None)
     first = next((each.message for each in comparisons if each.message), "")
     return OutputComparison(
         name=comparisons[0].name,

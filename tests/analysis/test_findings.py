@@ -48,8 +48,32 @@ TEXTS = {
     "training-operator": """g (float[2,3] x, int64[2] labels) => (float y) {
         y = SoftmaxCrossEntropyLoss <reduction = "mean"> (x, labels) }""",
     "names-differ-by-case": "g (float[1] x) => (float[1] X) { X = Relu(x) }",
+    "endless-loop": """g (float[1] x) => (float[1] y) <int64 trips = {4611686018427387904}, bool go = {1}> {
+        y = Loop(trips, go, x) <body = b (int64 i, bool c, float[1] s) => (bool k, float[1] t) {
+            k = Identity(c) t = Add(s, s) }> }""",
 }
 """A graph for each code that small models can have."""
+
+
+@pytest.mark.parametrize(
+    ("trips", "going_on", "told"),
+    [
+        ("", "k = Identity(c)", True),
+        ("trips", "k = Identity(c)", True),
+        ("few", "k = Identity(c)", False),
+        ("trips", "k = Not(c)", False),
+        ("trips", "sum = ReduceSum <keepdims = 0> (s) k = Less(sum, limit)", False),
+    ],
+)
+def test_a_loop_is_endless_where_its_rounds_are_known_and_no_condition_ends_it(
+    trips: str, going_on: str, told: bool, tmp_path: Path
+) -> None:
+    text = f"""g (float[1] x) => (float[1] y)
+        <int64 trips = {{9223372036854775807}}, int64 few = {{1000}}, bool go = {{1}}, float limit = {{9}}> {{
+        y = Loop({trips}, go, x) <body = b (int64 i, bool c, float[1] s) => (bool k, float[1] t) {{
+            {going_on} t = Add(s, s) }}> }}"""
+    found = look_closer(ModelGraphs(opened(tmp_path, f"{HEADER} {text}")))
+    assert ("endless-loop" in {each.code for each in found}) == told
 
 
 def test_a_dropout_whose_mode_is_an_input_is_not_idle(tmp_path: Path) -> None:

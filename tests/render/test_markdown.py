@@ -3,7 +3,18 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxctl.render.document import Code, Column, Document, Facts, Findings, Heading, Histogram, Paragraph, Table
+from onnxctl.render.document import (
+    Code,
+    Column,
+    Document,
+    Facts,
+    Findings,
+    Heading,
+    Histogram,
+    Paragraph,
+    Styled,
+    Table,
+)
 from onnxctl.render.markdown import render_document
 from onnxctl.reports import Finding
 
@@ -15,6 +26,11 @@ def draw(*blocks: object) -> str:
 def test_tables_are_githubs() -> None:
     table = Table((Column(title="name", code=True), Column(title="count", align="right")), (("a|b", "1"), ("`c`", "2")))
     assert draw(table) == "| name | count |\n| --- | ---: |\n| `a\\|b` | 1 |\n| `` `c` `` | 2 |\n"
+
+
+def test_our_own_words_among_names_are_no_code() -> None:
+    table = Table((Column(title="name", code=True),), (("a",), (Styled("… 3 more", "dim"),)))
+    assert draw(table).splitlines()[2:] == ["| `a` |", "| … 3 more |"]
 
 
 def test_prose_is_escaped() -> None:

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import open_model
-from onnxctl.runtime.tolerance import QUANTIZED_TOLERANCE, compare_values, slack_of, tolerance_of
+from onnxctl.runtime.tolerance import QUANTIZED_TOLERANCE, compare_values, merge, slack_of, tolerance_of
 from tests.runtime.models import write_model
 
 NAN, INF = float("nan"), float("inf")
@@ -123,3 +123,10 @@ def test_outputs_of_sigmoid_may_be_off_a_little_beside_one(tmp_path: Path) -> No
     assert not compare_values("y", tiny, tiny + np.float32(1e-6), tolerance=1e-5).equal
     assert compare_values("y", tiny, tiny + np.float32(1e-6), tolerance=1e-5, slack=slack).equal
     assert not compare_values("y", tiny, tiny + np.float32(1e-4), tolerance=1e-5, slack=slack).equal
+
+
+def test_of_several_runs_the_message_is_that_of_the_worst() -> None:
+    runs = [compare_values("y", f32(1, 2), f32(1, other), tolerance=0.01) for other in (2, 2.1, 3, 2.2)]
+    merged = merge(runs)
+    assert not merged.equal
+    assert (merged.max_relative, merged.message) == (runs[2].max_relative, runs[2].message)

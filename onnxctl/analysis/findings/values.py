@@ -20,10 +20,11 @@ Walked = list[tuple[Graph, ScopeFacts]]
 
 
 def value_findings(graphs: ModelGraphs, found: Propagation) -> Iterator[Finding]:
-    """Float64 arithmetic, needless casts, branches that never run, sizes that contradict each other or are unknown."""
+    """Float64, needless casts, dead branches, endless loops, and sizes that are unknown or contradict each other."""
     walked = [(scope, facts) for scope in graphs.scopes() if (facts := found.of(scope)) is not None]
     yield from _float64(walked)
     yield from _constant_conditions(walked)
+    yield from _endless_loops(walked)
     yield from _redundant_casts(walked)
     yield from _contradictions(found)
     yield from _unknown_shapes([(scope, facts) for scope, facts in walked if not scope.path.startswith("function:")])
@@ -66,6 +67,36 @@ def _constant_conditions(walked: Walked) -> Iterator[Finding]:
             where=as_text(label),
             hint="`onnxctl optimize` puts the other branch in place of the If (pass inline_if)",
         )
+
+
+ENDLESS_TRIPS = 10**12
+"""A round of a Loop takes a runtime a microsecond at the least: so many take more than eleven days."""
+
+
+def _endless_loops(walked: Walked) -> Iterator[Finding]:
+    for scope, facts in walked:
+        for node in scope.nodes_of(("Loop",)):
+            trips = _endless_trips(facts, node) if node.domain in DEFAULT_DOMAINS else ""
+            if trips:
+                yield Finding(
+                    code="endless-loop",
+                    severity="warning",
+                    message=f"the Loop goes round {trips}: whatever runs it does not come back",
+                    where=as_text(scope.node_label(node)),
+                    hint="`onnxctl run` ends at its time limit: --timeout",
+                )
+
+
+def _endless_trips(facts: ScopeFacts, node: NodeProto) -> str:
+    """How often, in words, where that is known and far too much; else nothing."""
+    bodies = facts.scopes_in(node)
+    if not bodies or not bodies[0].graph.outputs:
+        return ""
+    trips = bodies[0].trip_count
+    if isinstance(trips, int):
+        return f"{trips:,} times" if trips >= ENDLESS_TRIPS else ""
+    goes_on = bodies[0].values(bodies[0].graph.outputs[0])
+    return "for ever" if not node.input[0] and goes_on is not None and list(goes_on) == [True] else ""
 
 
 def _redundant_casts(walked: Walked) -> Iterator[Finding]:
