@@ -46,6 +46,7 @@ _EXIT_CODES = """Exit codes: 0 done; 1 done, and the answer is no; 2 asked wrong
 def main() -> NoReturn:
     """Run the command line this process was started with, and exit."""
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts its threads when it is loaded
     code = execute(sys.argv[1:])
     gc.freeze()  # or Python looks through every object once more before it exits
     sys.exit(code)

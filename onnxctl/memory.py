@@ -1,12 +1,28 @@
-"""How much memory there is, and how much of it a process that works on a model may take."""
+"""How much memory there is, how much of it a process that works on a model may take, and how amounts are written."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
+
+from onnxctl.errors import UsageError
 
 MEMORY_SHARE = 0.9
 """How much of the available memory a model may use."""
 
+BYTE_UNITS: Mapping[str, float] = {
+    "B": 1,
+    "kB": 1e3,
+    "MB": 1e6,
+    "GB": 1e9,
+    "KiB": 1 << 10,
+    "MiB": 1 << 20,
+    "GiB": 1 << 30,
+}
+"""The units that options take amounts in, and how many bytes each is."""
+
+_AMOUNT = re.compile(r"\s*(?P<number>\d{1,15}(?:\.\d+)?)\s*(?P<unit>[a-zA-Z]*)\s*")
 _NO_LIMIT = 1 << 60
 _CONTROL_GROUP = "/sys/fs/cgroup"
 
@@ -15,6 +31,16 @@ def usual_memory_bytes() -> int | None:
     """How much private memory a child that works on a model may use; None where the system does not say."""
     available = available_memory_bytes()
     return None if available is None else int(available * MEMORY_SHARE)
+
+
+def parse_bytes(option: str, text: str) -> int:
+    """What an option gives as a number of bytes, as in "2GB" or "512MiB". Raises UsageError."""
+    found = _AMOUNT.fullmatch(text)
+    count = 0 if found is None else int(float(found["number"]) * BYTE_UNITS.get(found["unit"] or "B", 0))
+    if not count:
+        known = ", ".join(BYTE_UNITS)
+        raise UsageError(f"{option} {text!r}: not a size", hint=f"write it like 2GB or 512MiB; units are {known}")
+    return count
 
 
 def available_memory_bytes() -> int | None:

@@ -159,13 +159,13 @@ def _plan(config: OptimizeConfig) -> Plan:
 
 def _measured(shop: Workshop, proven: Proven) -> SpeedComparison | Finding | None:
     """The latencies before and after, where somebody wants to know and the result is right; or why there are none."""
+    config = shop.config
+    if not config.measure or proven.verification.status == "different":
+        return None
     from onnxctl.errors import MachineError, ModelError
     from onnxctl.reports import Finding
     from onnxctl.runtime.speed import compare_speed_in_child
 
-    config = shop.config
-    if not config.measure or proven.verification.status == "different":
-        return None
     shop.news("measuring before and after")
     try:
         with shop.watch.stage("measuring"):

@@ -10,7 +10,6 @@ from typing import Literal
 
 from onnxctl.analysis.interface import describe_interface, interface_change
 from onnxctl.analysis.summary import summarize
-from onnxctl.api.freezing import freeze_or_refuse
 from onnxctl.api.progress import News
 from onnxctl.child import Child
 from onnxctl.model.graph import ModelGraphs
@@ -137,6 +136,8 @@ class Workshop:
         """Freeze the dimensions that the config names; whether they can be is only asked once."""
         dims = dict(self.config.dims)
         if dims and not self._frozen:
+            from onnxctl.api.freezing import freeze_or_refuse
+
             freeze_or_refuse(ModelGraphs(model), dims, self._children.working)
             self._frozen = True
         elif dims:

@@ -115,7 +115,7 @@ def chosen_format(format: FormatName, json: bool) -> FormatName:
 
 def parse_max_memory(value: str | None) -> int | None:
     """The bytes that `--max-memory SIZE` names, None where it is not given. Raises UsageError."""
-    from onnxctl.runtime.judging import parse_bytes
+    from onnxctl.memory import parse_bytes
 
     return None if value is None else parse_bytes("--max-memory", value)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from onnxctl.errors import EXIT_DONE, EXIT_NO, ModelError, UnreadableFile, UsageError
+from onnxctl.memory import BYTE_UNITS
 from onnxctl.model.files import open_regular
 from onnxctl.reports import (
     SCHEMA,
@@ -30,7 +31,6 @@ _CONDITION = re.compile(
     r"\s*(?P<unit>[a-zA-Zµ/]*)\s*",
     re.IGNORECASE,
 )
-_SIZE = re.compile(r"\s*(?P<number>\d{1,15}(?:\.\d+)?)\s*(?P<unit>[a-zA-Z]*)\s*")
 _RELATIONS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -42,7 +42,7 @@ Kind = Literal["time", "bytes", "rate"]
 
 _UNITS: Mapping[Kind, Mapping[str, float]] = {
     "time": {"ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9},
-    "bytes": {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30},
+    "bytes": BYTE_UNITS,
     "rate": {"": 1, "/s": 1},
 }
 
@@ -103,16 +103,6 @@ def parse_condition(text: str) -> Condition:
         raise UsageError(f"--assert {text!r}: {found['unit']!r} is no unit of {name}", hint=f"one of {known}")
     limit = float(found["number"]) * units[found["unit"]]
     return Condition(text.strip(), name, found["relation"], limit, found["unit"])
-
-
-def parse_bytes(option: str, text: str) -> int:
-    """What an option gives as a number of bytes, as in "2GB" or "512MiB". Raises UsageError."""
-    found = _SIZE.fullmatch(text)
-    count = 0 if found is None else int(float(found["number"]) * _UNITS["bytes"].get(found["unit"] or "B", 0))
-    if not count:
-        known = ", ".join(_UNITS["bytes"])
-        raise UsageError(f"{option} {text!r}: not a size", hint=f"write it like 2GB or 512MiB; units are {known}")
-    return count
 
 
 def judge(condition: Condition, report: RunReport | VariantReport) -> Assertion:
