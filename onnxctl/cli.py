@@ -6,6 +6,7 @@ Nothing heavy is imported here: `onnxctl --help` loads neither numpy nor onnx no
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import io
 import sys
@@ -39,6 +40,8 @@ COMMANDS: tuple[ModuleType, ...] = (inspect, optimize, run, check, diff, bisect,
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 """Python looks for cycles of garbage after every 700 new objects; loading the libraries makes many, and no garbage."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 _EXIT_CODES = """Exit codes: 0 done; 1 done, and the answer is no; 2 asked wrongly; 3 the file can't be used as a model;
 4 this machine can't do it; 70 a bug in onnxctl; 130 interrupted."""
 
@@ -47,9 +50,15 @@ def main() -> NoReturn:
     """Run the command line this process was started with, and exit."""
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts its threads when it is loaded
-    code = execute(sys.argv[1:])
-    gc.freeze()  # or Python looks through every object once more before it exits
-    sys.exit(code)
+    _leave(execute(sys.argv[1:]))
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit at once: everything is written and closed, and to take all objects apart would only take time."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def execute(arguments: Sequence[str]) -> int:
@@ -161,6 +170,8 @@ def _describe(error: BaseException) -> ErrorReport:
         name, message, code = "UsageError", " ".join(error.format_message().split()), EXIT_USAGE
     elif isinstance(error, KeyboardInterrupt):
         name, message, hint, code = "Interrupted", "interrupted", "", EXIT_INTERRUPTED
+    elif isinstance(error, OSError) and error.errno in _FULL:
+        name, message, hint, code = "StorageError", (error.strerror or "no space left").lower(), "", EXIT_MACHINE
     elif isinstance(error, MemoryError):
         name, message, hint, code = "ResourceLimit", "out of memory", "", EXIT_MACHINE
     else:

@@ -168,6 +168,15 @@ def test_a_full_disk_behind_standard_output_is_an_error() -> None:
     assert b"Exception" not in done.stderr
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_so_it_is_for_the_help() -> None:
+    with open("/dev/full", "wb") as full:
+        command = [*COMMAND, "--help"]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment(), check=False)
+    assert ended.returncode == errors.EXIT_MACHINE
+    assert ended.stderr.splitlines() == [b"onnxctl: error: no space left on device"]
+
+
 def test_ascii_output_is_ascii() -> None:
     done = onnxctl("inspect", CNN, env=environment(LC_ALL="C", PYTHONIOENCODING="ascii", PYTHONUTF8="0"))
     assert (done.returncode, done.stderr) == (0, b"")
