@@ -62,12 +62,15 @@ class Stretch:
     stop: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Scaled:
-    """A tensor times a number, all of it or (stretch) a part: computed in float64, rounded once."""
+    """A tensor times a float64 factor, computed in float64 and rounded once.
+
+    The factor broadcasts to the tensor; where it is a single number (0-d), a stretch may be all that is multiplied.
+    """
 
     source: Tensor
-    factor: float
+    factor: Array
     stretch: Stretch | None
 
     @property
@@ -84,16 +87,17 @@ class Scaled:
         if not array.flags.writeable:
             array = array.copy()
         part = array[stretch_index(self.stretch)]
-        multiply(part, np.array(self.factor), part)
+        multiply(part, self.factor, part)
         return array
 
     def elements(self, positions: Array) -> Array:
         """The values at these positions, counted in row-major order."""
-        values = self.source.elements(positions)
-        scaled = multiply(values, np.array(self.factor), np.empty_like(values))
+        values, places = self.source.elements(positions), np.unravel_index(positions, self.shape)
+        factor = np.broadcast_to(self.factor, self.shape)[places] if self.factor.ndim else self.factor
+        scaled = multiply(values, factor, np.empty_like(values))
         if self.stretch is None:
             return scaled
-        along = np.unravel_index(positions, self.shape)[self.stretch.axis]
+        along = places[self.stretch.axis]
         return np.where((along >= self.stretch.start) & (along < self.stretch.stop), scaled, values)
 
 
@@ -142,9 +146,9 @@ def transpose(tensor: Tensor, axes: Sequence[int]) -> Transposed:
     return Transposed(_kept(tensor), tuple(axes))
 
 
-def scale(tensor: Tensor, factor: float, stretch: Stretch | None = None) -> Scaled:
-    """The tensor, or a stretch of it, times the factor."""
-    return Scaled(_kept(tensor), factor, stretch)
+def scale(tensor: Tensor, factor: float | Array, stretch: Stretch | None = None) -> Scaled:
+    """The tensor times the factor, which broadcasts to it; or a stretch of it times a number."""
+    return Scaled(_kept(tensor), np.asarray(factor, np.float64), stretch)
 
 
 def join(tensors: Sequence[Tensor], axis: int) -> Joined:

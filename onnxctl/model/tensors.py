@@ -25,6 +25,7 @@ MAXIMUM_RANK = 64
 """The dimensions that numpy can hold in one array."""
 
 _CHUNK_BYTES = 1 << 22
+_SAMPLE_BYTES = 64
 
 _FIELDS_LIKE_RAW_DATA = (wire.RAW_DATA, wire.FLOAT_DATA, wire.DOUBLE_DATA)
 """Fields whose bytes in the file are those of the elements."""
@@ -83,6 +84,8 @@ class Payload:
     problem: ModelError | None = None
     other_keys: tuple[str, ...] = ()
     derivation: Derivation | None = None
+    _sample: bytes = b""
+    _digest: bytes = b""
 
     def check(self) -> None:
         """Raises UnsafePath, UnreadableFile or InvalidModel where the bytes can't be had; reads none of them."""
@@ -118,6 +121,25 @@ class Payload:
         first, last = start // width, -(-(start + length) // width)
         elements = byte_view(self.derivation.elements(np.arange(first, last)))
         return bytes(elements[start - first * width :][:length])
+
+    def sample(self) -> bytes:
+        """A few bytes from four places: equal where the content is, and seldom otherwise. Read once."""
+        if not self._sample:
+            last = max(self.length - _SAMPLE_BYTES, 0)
+            size = min(_SAMPLE_BYTES, self.length)
+            self._sample = b"".join(self.read_part(at, size) for at in (0, last // 3, last // 3 * 2, last))
+        return self._sample
+
+    def digest(self) -> bytes:
+        """A cryptographic digest of the bytes (BLAKE2b). Read once."""
+        if not self._digest:
+            import hashlib
+
+            digest = hashlib.blake2b()
+            for chunk in self.chunks():
+                digest.update(chunk)
+            self._digest = digest.digest()
+        return self._digest
 
     def restore(self, proto: TensorProto) -> None:
         """Put the bytes back into the message, as the field they came from. Raises as `check` does."""

@@ -121,6 +121,11 @@ class Context:
         facts = self.found.of(graph) if self.found is not None else None
         return UNKNOWN if facts is None else facts.fact(name)
 
+    def facts_with_contents(self, graph: Graph) -> list[tuple[str, Fact]]:
+        """The values of the scope whose contents were known when the round began, at least in part."""
+        facts = self.found.of(graph) if self.found is not None else None
+        return [] if facts is None else [each for each in facts.facts.items() if each[1].values is not None]
+
     def integers(self, graph: Graph, name: str) -> list[Dimension] | None:
         """The contents of a small integer tensor, where all are known, if only symbolically."""
         values = self.fact(graph, name).values

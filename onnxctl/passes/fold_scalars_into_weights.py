@@ -21,13 +21,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from onnx import NodeProto, TensorProto
 
-from onnxctl.model.derivation import Stretch, scale, stretch_index
+from onnxctl.model.derivation import Stretch
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import DEFAULT_DOMAINS, attribute
 from onnxctl.passes.base import Context, input_name, rename, standard_nodes, take_over
 from onnxctl.passes.pattern import keeps_rank
 from onnxctl.passes.semantics import Shape, permutation_of, scalar
-from onnxctl.passes.weights import FLOAT_TYPES, bytes_with_constants, float_values, private_weight, scaled
+from onnxctl.passes.weights import FLOAT_TYPES, bytes_with_constants, float_values, private_weight, scaled_weight
 
 _FIRST_OPSET = 7
 _MOST_NODES = 64
@@ -118,9 +118,10 @@ def _scaled_weights(graph: Graph, weights: list[_Columns], factor: float) -> lis
         tensor = graph.model.tensor(new[each.name]) if each.name in new else graph.constant(each.name)
         assert tensor is not None
         stretch = None if each.axis is None else Stretch(each.axis, each.start, each.stop)
-        if abs(factor) > 1 and scaled(tensor.numpy()[stretch_index(stretch)], np.array(factor)) is None:
+        weight = scaled_weight(graph.model, tensor, np.array(factor), stretch)
+        if weight is None:
             return None
-        new[each.name] = graph.model.derived_tensor(each.name, scale(tensor, factor, stretch))
+        new[each.name] = weight
     return list(new.values())
 
 

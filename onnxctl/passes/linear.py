@@ -26,7 +26,7 @@ from onnxctl.model.nodes import attribute, is_standard
 from onnxctl.model.tensors import Array, Tensor
 from onnxctl.passes.base import Context, input_name
 from onnxctl.passes.semantics import rank_of
-from onnxctl.passes.weights import FLOAT_TYPES, add_weight, float_values, private_weight, put_weight, scaled
+from onnxctl.passes.weights import FLOAT_TYPES, add_weight, float_values, private_weight, put_weight, scaled_weight
 
 LINEAR_OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
@@ -103,7 +103,7 @@ def take_in(
         wanted = wanted + shift / beta
     new_weight = None
     if scale is not None and not bool((scale == 1).all()):
-        new_weight = scaled(linear.weight.numpy(), _along_weight(linear, scale))
+        new_weight = scaled_weight(graph.model, linear.weight, _along_weight(linear, scale))
         if new_weight is None:
             return "its weight would overflow"
     if not np.array_equal(wanted, bias):
@@ -113,7 +113,7 @@ def take_in(
         if node.op_type == "MatMul":
             graph.set_operator(node, "Gemm")
     if new_weight is not None:
-        put_weight(graph, node.input[1], new_weight)
+        graph.set_initializer(new_weight)
     return ""
 
 
@@ -141,7 +141,7 @@ def take_in_before(
         return "its weight is read elsewhere, or by the caller"
     if attribute(linear.node, "transA", 0):
         return "it reads its input transposed"
-    weight = scaled(linear.weight.numpy(), _along_inputs(linear, scale))
+    weight = scaled_weight(graph.model, linear.weight, _along_inputs(linear, scale))
     if weight is None:
         return "its weight would overflow"
     if shift is not None and shift.any():
@@ -151,7 +151,7 @@ def take_in_before(
         problem = take_in(graph, context, linear, None, added, freed_bytes=freed_bytes)
         if problem:
             return problem
-    put_weight(graph, linear.node.input[1], weight)
+    graph.set_initializer(weight)
     return ""
 
 

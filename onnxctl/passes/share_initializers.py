@@ -9,7 +9,6 @@ caller may override them) or outputs, and those that annotations refer to.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Hashable, Iterable
 
 from onnx import TensorProto
@@ -18,7 +17,6 @@ from onnxctl.model.graph import Graph
 from onnxctl.model.tensors import Tensor
 from onnxctl.passes.base import Context, is_shadowed
 
-_SAMPLE_BYTES = 64
 _Owned = tuple[Graph, Tensor]
 
 
@@ -55,22 +53,11 @@ def _looks(tensor: Tensor) -> Hashable:
 
 
 def _sample(tensor: Tensor) -> Hashable:
-    payload = tensor.payload
-    if payload is None:
-        return b""
-    last = max(payload.length - _SAMPLE_BYTES, 0)
-    size = min(_SAMPLE_BYTES, payload.length)
-    return b"".join(payload.read_part(at, size) for at in (0, last // 3, last // 3 * 2, last))
+    return b"" if tensor.payload is None else tensor.payload.sample()
 
 
 def _content(tensor: Tensor) -> Hashable:
-    payload = tensor.payload
-    if payload is None:
-        return _inline_content(tensor)
-    digest = hashlib.blake2b()
-    for chunk in payload.chunks():
-        digest.update(chunk)
-    return digest.digest()
+    return _inline_content(tensor) if tensor.payload is None else tensor.payload.digest()
 
 
 def _inline_content(tensor: Tensor) -> Hashable:

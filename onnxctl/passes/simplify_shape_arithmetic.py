@@ -20,6 +20,7 @@ from onnx import NodeProto, TensorProto
 
 from onnxctl.model.dimensions import is_known
 from onnxctl.model.graph import Graph
+from onnxctl.model.propagation import Fact
 from onnxctl.passes.base import (
     Context,
     bypass,
@@ -46,9 +47,10 @@ def simplify_shape_arithmetic(graph: Graph, context: Context) -> int:
     if graph.opset() < _FIRST_OPSET_WITH_SHAPE_AS_INPUT:
         return 0
     found = 0
-    for node in graph.nodes:
-        if graph.contains(node) and len(node.output) == 1 and node.op_type not in _NEVER:
-            found += _fold(graph, context, node)
+    for name, fact in context.facts_with_contents(graph):
+        node = graph.producer(name)
+        if node is not None and len(node.output) == 1 and node.op_type not in _NEVER:
+            found += _fold(graph, context, node, fact)
     for node in standard_nodes(graph, "Reshape", "Slice", "Expand"):
         if node.op_type == "Reshape":
             found += _settle(graph, context, node)
@@ -57,10 +59,8 @@ def simplify_shape_arithmetic(graph: Graph, context: Context) -> int:
     return found
 
 
-def _fold(graph: Graph, context: Context, node: NodeProto) -> bool:
-    name = node.output[0]
-    fact = context.fact(graph, name)
-    values = fact.values
+def _fold(graph: Graph, context: Context, node: NodeProto, fact: Fact) -> bool:
+    name, values = node.output[0], fact.values
     if values is None or fact.dtype not in _KNOWN_TYPES or fact.shape is None or name in context.pinned:
         return False
     if not all(isinstance(value, int) for value in values) or len(values) > _MOST_ELEMENTS:

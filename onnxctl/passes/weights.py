@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 from onnx import NodeProto, TensorProto
 
-from onnxctl.model.derivation import multiply
+from onnxctl.model.derivation import Stretch, multiply, scale, stretch_index
 from onnxctl.model.graph import Graph
+from onnxctl.model.loading import Model
 from onnxctl.model.tensors import Array, Tensor
 from onnxctl.model.types import TensorType
 from onnxctl.passes.base import Context, takes_initializers
@@ -41,12 +42,23 @@ def float_values(graph: Graph, name: str, *, at_most: int = 1 << 20) -> Array | 
     return values if bool(np.isfinite(values).all()) else None
 
 
-def scaled(array: Array, factor: Array) -> Array | None:
-    """array * factor (which broadcasts to it), in the array's dtype; None where a finite element becomes infinite."""
-    result = multiply(array, factor, np.empty_like(array))
-    if not np.isfinite(result).all() and not np.array_equal(np.isfinite(result), np.isfinite(array)):
+def scaled_weight(model: Model, weight: Tensor, factor: Array, stretch: Stretch | None = None) -> TensorProto | None:
+    """The weight, or a stretch of it, times the factor (see `derivation.scale`), computed when somebody reads it.
+
+    None where a finite element would become infinite. Only factors above 1 can do that; only for them is it read now.
+    """
+    if not bool((np.abs(factor) <= 1).all()) and not _stays_finite(weight.numpy()[stretch_index(stretch)], factor):
         return None
-    return result
+    return model.derived_tensor(weight.name, scale(weight, factor, stretch))
+
+
+def _stays_finite(array: Array, factor: Array) -> bool:
+    if array.dtype == np.float32 and array.size:
+        largest = max(float(array.max()), -float(array.min())) * float(np.abs(factor).max())
+        if largest <= float(np.finfo(np.float32).max):
+            return True
+    result = multiply(array, factor, np.empty_like(array))
+    return bool(np.array_equal(np.isfinite(result), np.isfinite(array)))
 
 
 def put_weight(graph: Graph, name: str, array: Array) -> bool:

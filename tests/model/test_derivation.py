@@ -24,6 +24,7 @@ WAYS: dict[str, Make] = {
     "transposed in three": lambda a, b: (transpose(_as(a, 10, 14, 70), (2, 0, 1)), _in_three),
     "scaled": lambda a, b: (scale(a, 0.3), lambda x, y: (x.astype("f8") * 0.3).astype(x.dtype)),
     "a stretch scaled": lambda a, b: (scale(a, 0.5, Stretch(1, 3, 50)), _half_of_a_stretch),
+    "scaled by rows": lambda a, b: (scale(a, _row_factors()), lambda x, y: (x * _row_factors()).astype(x.dtype)),
     "joined": lambda a, b: (join([a, b, a], 1), lambda x, y: np.concatenate([x, y, x], 1)),
     "joined rows": lambda a, b: (join([a, b], 0), lambda x, y: np.concatenate([x, y], 0)),
 }
@@ -34,6 +35,10 @@ def _as(tensor: Tensor, *shape: int) -> Tensor:
     proto.CopyFrom(tensor.proto)
     proto.dims[:] = shape
     return Tensor(proto, tensor.payload)
+
+
+def _row_factors() -> Array:
+    return np.linspace(-1, 1, 140).reshape(140, 1)
 
 
 def _in_three(x: Array, y: Array) -> Array:
