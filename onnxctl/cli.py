@@ -9,6 +9,7 @@ import contextlib
 import errno
 import gc
 import io
+import os
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
