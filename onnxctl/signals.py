@@ -78,6 +78,8 @@ def _can_end(frame: FrameType | None) -> bool:
         code = frame.f_code
         if code is interruptible.__code__:
             return True
+        if code is Interrupts._handle_lost.__code__:  # what is raised in a hook is lost for good
+            return False
         if code.co_filename == _TEXT or code.co_qualname.startswith(_NATIVE_LOADER):
             return False
         frame = frame.f_back
