@@ -162,6 +162,12 @@ def _limit(report: ProfileReport) -> str:
     reached = f"{_percent(report.compute_share)} of this machine's peak in computing"
     if report.bandwidth_share is not None:
         reached += f" and {_percent(report.bandwidth_share)} of its memory bandwidth"
+    unknown = sum(each.share for each in report.nodes if each.compute_share is None)
+    if computing + moving < NEAR_PEAK <= computing + moving + unknown:
+        return (
+            f"What bounds it is not known: nodes whose work can't be counted take {_percent(unknown)} of the time in "
+            f"nodes; {slowest.op_type} takes {_percent(slowest.share)}."
+        )
     if computing + moving < NEAR_PEAK:
         return f"Bound by neither computing nor memory: the nodes reach {reached}; {where}."
     return f"Bound by {'computing' if computing >= moving else 'memory'}: the nodes reach {reached}; {where}."

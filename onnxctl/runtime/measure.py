@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,6 +43,8 @@ from onnxctl.runtime.timing import Conditions, Timing, doubts, load_average, tim
 
 PRELOAD = ("onnxruntime", "onnxctl.model.graph", "onnxctl.runtime.feeds")
 """What a child that runs a model will need."""
+
+MOST_OPERATORS_NAMED = 6
 
 _BAD_ALLOC = re.compile(r"bad_alloc|MemoryError|out of memory", re.I)
 
@@ -147,8 +150,9 @@ def require_all(
             raise ProviderUnavailable(f"--require {name}: it was given no node of {config.path}")
     left = [each for each in nodes_on_cpu if each.computes]
     if required and left:
-        shown = ", ".join(f"{each.name!r} ({each.op_type})" for each in left[:3])
-        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+        counts = Counter(each.op_type for each in left).most_common()
+        shown = ", ".join(f"{count} {op_type}" for op_type, count in counts[:MOST_OPERATORS_NAMED])
+        more = ", ..." if len(counts) > MOST_OPERATORS_NAMED else ""
         raise ProviderUnavailable(
             f"--require {', '.join(required)}: {len(left)} nodes of {config.path} that compute were left to the CPU: "
             f"{shown}{more}",

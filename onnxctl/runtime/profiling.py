@@ -259,7 +259,7 @@ def _profiles(recording: Recording, originals: Mapping[NodeKey, tuple[str, ...]]
             calls_per_run=len(runs) / run_count,
             time_ns=times_us[key] * 1e3,
             share=times_us[key] / total_us,
-            moved_bytes=_moved_bytes(runs, run_count),
+            moved_bytes=None if _is_compiled(runs[0], originals.get(key)) else _moved_bytes(runs, run_count),
             output_bytes=runs[0].output_bytes,
             parameter_bytes=runs[0].parameter_bytes,
             memory_bytes=memory.get(key),
@@ -276,6 +276,11 @@ def _time_us(kernels: Sequence[KernelRun], run_count: int) -> float:
         if kernel.run >= _FIRST_TIMED:
             by_run[kernel.run - _FIRST_TIMED] += kernel.own_us
     return middle_mean(by_run)
+
+
+def _is_compiled(run: KernelRun, originals: Sequence[str] | None) -> bool:
+    """Whether a provider made the node of many: of what these move, onnxruntime only knows what goes in and out."""
+    return not originals and run.provider not in {resolve(each).provider for each in _WRITABLE}
 
 
 def _moved_bytes(runs: Sequence[KernelRun], run_count: int) -> int | None:

@@ -17,7 +17,7 @@ from onnxctl.child import Child
 from onnxctl.errors import OutputExists, UnreadableFile, UsageError
 from onnxctl.passes.pipeline import PIPELINE
 from tests.conftest import SAMPLES, sample_paths, shared_paths
-from tests.runtime.models import write_model
+from tests.runtime.models import not_of_an_older_onnxruntime, write_model
 
 pytest.importorskip("onnxruntime")
 BLOCK = SAMPLES / "transformer_block.onnx"
@@ -140,7 +140,13 @@ NOT_A_NUMBER = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 4] x) => (
 { a = Identity(x)  b = Abs(a)  c = Neg(b)  y = Log(c)  z = Neg(a) }"""
 
 
-@pytest.mark.parametrize("text", [IMPOSSIBLE, DIVIDING], ids=["impossible", "dividing by zero"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(IMPOSSIBLE, id="impossible"),
+        pytest.param(DIVIDING, id="dividing by zero", marks=not_of_an_older_onnxruntime),  # these crash
+    ],
+)
 def test_an_original_that_does_not_run_proves_nothing(text: str, tmp_path: Path) -> None:
     report = optimize(write_model(tmp_path, text), str(tmp_path / "out.onnx"))
     assert (report.status, report.verification.status) == ("written", "not verified")
@@ -284,6 +290,7 @@ def test_every_node_that_was_left_alone_is_told_where_somebody_asks(tmp_path: Pa
 
 
 def test_what_slows_some_runtimes_down_is_for_level_max_or_asked_for_by_name(tmp_path: Path) -> None:
+    pytest.importorskip("onnxsim")
     source = write_model(tmp_path, GROUPED)
     assert optimize(source, str(tmp_path / "default.onnx")).after.node_count == 5
     for chosen in ({"level": "max"}, {"passes": ["fuse_group_normalization"]}):

@@ -22,6 +22,7 @@ from onnxctl.runtime.profiling import ProfileRecord, profile_in_child
 from onnxctl.runtime.recording import read_events
 from onnxctl.runtime.session import SessionSettings
 from tests.conftest import SAMPLES
+from tests.runtime.models import not_of_an_older_onnxruntime
 
 PEAK = MachinePeak(
     compute=(
@@ -253,6 +254,17 @@ def test_what_bounds_a_model_is_told(run_ns: float, median_ns: float, flops: int
     assert (report.compute_share, report.bandwidth_share) == pytest.approx((flops / 1e9, moved / 1e8))
 
 
+@pytest.mark.parametrize(
+    ("share", "bound"), [(0.9, "Bound by computing: the nodes reach 81 %"), (0.1, "What bounds it is not known")]
+)
+def test_nothing_is_said_of_what_bounds_nodes_whose_work_is_not_known(share: float, bound: str) -> None:
+    """A provider that compiles many nodes into one leaves nothing of them to count."""
+    known = dataclasses.replace(node("a", share * 1e6), share=share)
+    compiled = dataclasses.replace(node("all of them", (1 - share) * 1e6), share=1 - share)
+    found = dataclasses.replace(record(1e6), nodes=(known, compiled))
+    assert explain_profile(found, [cost("a", int(share * 9e8), 0)], 1e6).bound.startswith(bound)
+
+
 def test_a_node_is_held_against_the_peak_of_its_own_type() -> None:
     nodes = (node("a", 1e6), node("b", 1e6, element_type="int8"), node("c", 1e6, element_type="float16"))
     costs = [cost(each.name, 800_000_000, 0) for each in nodes]
@@ -296,7 +308,7 @@ def test_a_profile_joins_time_cost_and_the_models_own_names(tmp_path: Path) -> N
     by_original = {each.original_nodes: each for each in report.profile.nodes}
     convolution = by_original["conv2", "norm2", "relu2"]
     assert convolution.macs == 8 * 32 * 4 * 4 * 16 * 3 * 3
-    assert convolution.memory_bytes and convolution.output_bytes
+    assert convolution.output_bytes
     assert sum(each.share for each in report.profile.nodes) == pytest.approx(1)
     assert report.files_written == (str(tmp_path / "trace.json"),)
     trace = json.loads((tmp_path / "trace.json").read_text())
@@ -305,6 +317,13 @@ def test_a_profile_joins_time_cost_and_the_models_own_names(tmp_path: Path) -> N
         assert all(isinstance(each[key], int) and each[key] >= 0 for key in ("ts", "dur", "pid", "tid"))
     assert any(each["args"].get("original_nodes") == ["conv2", "norm2", "relu2"] for each in trace["traceEvents"])
     assert [each.name for each in tmp_path.iterdir()] == ["trace.json"]
+
+
+@not_of_an_older_onnxruntime
+def test_nodes_tell_the_memory_that_onnxruntime_holds_when_they_end() -> None:
+    config = RunConfig(path=str(SAMPLES / "digits_cnn.onnx"), dims=(("batch", 8),))
+    found = profile_in_child(config, median_ns=1e8, calibrate=False)
+    assert all(each.memory_bytes for each in found.nodes if each.op_type == "Conv")
 
 
 @pytest.mark.parametrize("name", ["loop_sum", "if_branches", "local_function", "tree_ensemble", "sequence_optional"])
