@@ -46,14 +46,14 @@ onnxctl run model.onnx --json | jq '.data.latency.median_ns'
 _INPUTS, _WHERE, _MEASURING, _JUDGING = "Inputs and outputs", "What to run on", "Measuring", "Judging"
 
 
-def parse_percent(text: str) -> float:
-    """A share written as "3%", "200%" or "0.03". Raises UsageError; also for 3, which could mean either."""
+def parse_percent(option: str, text: str) -> float:
+    """What an option gives as "3%" or "0.03", as a share. Raises UsageError; also for 3, which could be either."""
     try:
         share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
         share = -1.0
     if not 0 <= share < (100 if text.endswith("%") else 1):
-        raise UsageError(f"{text}: not a percentage", hint="write it like 3%")
+        raise UsageError(f"{option} {text}: not a percentage", hint="write it like 3% or 0.03")
     return share
 
 
@@ -286,7 +286,7 @@ def command(
         warmup_count=default.warmup_count if warmup is None else warmup,
         run_count=runs,
         duration_s=default.duration_s if duration is None else duration,
-        precision=parse_percent(precision),
+        precision=parse_percent("--precision", precision),
         concurrency=concurrency,
         intra_op_threads=thread_counts[0] if thread_counts else None,
         inter_op_threads=inter_threads,
@@ -298,7 +298,7 @@ def command(
         timeout_s=timeout,
         memory_bytes=parse_max_memory(max_memory),
     )
-    allowed = None if fail_if_slower is None else parse_percent(fail_if_slower)
+    allowed = None if fail_if_slower is None else parse_percent("--fail-if-slower", fail_if_slower)
     chosen = chosen_format(format, json)
     if series or any(len(axis) > 1 for axis in (models, chains, thread_counts, levels)):
         _check_alone(config, models, chains, baseline)

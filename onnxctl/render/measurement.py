@@ -176,7 +176,10 @@ def ratio_in_words(ratio: Ratio) -> str:
     low, high = sorted(abs(each - 1) * 100 for each in (ratio.low, ratio.high))
     if ratio.verdict == "no measurable difference":
         return f"no measurable difference ({ratio.low:.3f} to {ratio.high:.3f} times)"
-    return f"{abs(ratio.ratio - 1) * 100:.2g} % {ratio.verdict} ({low:.2g} to {high:.2g} %)"
+    change, low, high = (
+        f"{each:.2g}" if each < 99.5 else f"{each:,.0f}" for each in (abs(ratio.ratio - 1) * 100, low, high)
+    )
+    return f"{change} % {ratio.verdict} ({low} to {high} %)"
 
 
 # ---------------------------------------------------------------- samples

@@ -21,6 +21,7 @@ from onnxctl.reports import (
     RunManyReport,
     RunReport,
     VariantReport,
+    encode,
 )
 from onnxctl.runtime.statistics import RatioEstimate, compare_medians, percentile, verdict_of
 
@@ -100,7 +101,8 @@ def parse_condition(text: str) -> Condition:
     units = _UNITS[METRICS[name].kind]
     if found["unit"] not in units:
         known = ", ".join(filter(None, units))
-        raise UsageError(f"--assert {text!r}: {found['unit']!r} is no unit of {name}", hint=f"one of {known}")
+        wrong = f"{found['unit']!r} is no unit of {name}" if found["unit"] else f"{name} needs a unit"
+        raise UsageError(f"--assert {text!r}: {wrong}", hint=f"one of {known}")
     limit = float(found["number"]) * units[found["unit"]]
     return Condition(text.strip(), name, found["relation"], limit, found["unit"])
 
@@ -114,7 +116,8 @@ def judge(condition: Condition, report: RunReport | VariantReport) -> Assertion:
     size = _UNITS[metric.kind][condition.unit]
     passed = _RELATIONS[condition.relation](value, condition.limit)
     figure = value / size
-    shown = (f"{figure:,.0f}" if figure >= 1000 else f"{figure:.4g}") + f" {condition.unit}".rstrip()
+    unit = condition.unit if condition.unit.startswith("/") else f" {condition.unit}"
+    shown = ((f"{figure:,.0f}" if figure >= 1000 else f"{figure:.4g}") + unit).rstrip()
     return Assertion(text=condition.text, passed=passed, message=f"{condition.metric} is {shown}")
 
 
@@ -124,11 +127,9 @@ def judge_run(
     """The report with what was asked of it: the conditions, and to be at most `allowed` slower than an earlier one."""
     judged = replace(report, assertions=tuple(judge(each, report) for each in conditions))
     if earlier is not None:
-        judged = replace(
-            judged,
-            baseline=compare_to_baseline(report, earlier, allowed),
-            findings=(*report.findings, *other_conditions(report, earlier)),
-        )
+        comparison = compare_to_baseline(report, earlier, allowed)
+        doubts = (*other_conditions(report, earlier), *_measured_apart(comparison))
+        judged = replace(judged, baseline=comparison, findings=(*report.findings, *doubts))
     slower = judged.baseline is not None and not judged.baseline.passed
     return replace(judged, exit_code=EXIT_NO if slower or _falls_short(judged) else EXIT_DONE)
 
@@ -169,6 +170,25 @@ class Earlier:
     samples_ns: tuple[int, ...]
     cpu: str
     onnxruntime: str
+    settings: Mapping[str, str]
+
+
+_SETTINGS: Mapping[str, str] = {
+    "provider": "provider",
+    "intra_op_threads": "number of threads",
+    "inter_op_threads": "number of threads between operators",
+    "concurrency": "number of runs at once",
+    "graph_optimization": "level of graph optimization",
+}
+"""What decides on the speed as well as the model does: fields of the report, and what messages call them."""
+
+
+def _settings(data: Mapping[str, Any]) -> Mapping[str, str]:
+    """The settings of an encoded report and its inputs, by what messages call them; an older one may lack some."""
+    found = {words: data[key] for key, words in _SETTINGS.items() if key in data}
+    if "inputs" in data:
+        found["input"] = ", ".join(f"{each['name']} {each['dtype']}{each['shape']}" for each in data["inputs"])
+    return {words: "not said" if value is None else str(value) for words, value in found.items()}
 
 
 def read_baseline(path: str) -> Earlier:
@@ -183,12 +203,15 @@ def read_baseline(path: str) -> Earlier:
         if not samples or not all(type(each) is int and each > 0 for each in samples):
             raise ValueError("its samples are no positive integers")
         environment = {key: str(data["environment"][key]) for key in ("cpu", "onnxruntime", "date")}
-        return Earlier(path, environment["date"], samples, environment["cpu"], environment["onnxruntime"])
+        return Earlier(
+            path, environment["date"], samples, environment["cpu"], environment["onnxruntime"], _settings(data)
+        )
     except ModelError:
         raise
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise UnreadableFile(
-            f"{path}: not a report of `onnxctl run --json`: {error}", hint="make one: onnxctl run MODEL --json > FILE"
+            f"{path}: not a report of `onnxctl run --json`: {reason}", hint="make one: onnxctl run MODEL --json > FILE"
         ) from error
 
 
@@ -211,16 +234,35 @@ def ratio_of(estimate: RatioEstimate) -> Ratio:
 
 
 def other_conditions(report: RunReport, earlier: Earlier) -> tuple[Finding, ...]:
-    """What makes the two hard to compare: another CPU or another onnxruntime. Code: other-machine."""
-    here = report.environment
-    pairs = (("CPU", earlier.cpu, here.cpu), ("onnxruntime", earlier.onnxruntime, here.onnxruntime))
+    """What makes the two hard to compare. Codes: other-machine (CPU or onnxruntime), other-settings (or inputs)."""
+    here, now = report.environment, _settings(encode(replace(report, samples_ns=())))
+    compared = [
+        ("other-machine", "CPU", earlier.cpu, here.cpu),
+        ("other-machine", "onnxruntime", earlier.onnxruntime, here.onnxruntime),
+        *(("other-settings", words, value, now[words]) for words, value in earlier.settings.items()),
+    ]
     return tuple(
         Finding(
-            code="other-machine",
+            code=code,
             severity="warning",
-            message=f"the earlier measurement was made with another {what}: {before}, now {now}",
+            message=f"the earlier measurement was made with another {what}: {before}, now {after}",
             where=earlier.path,
         )
-        for what, before, now in pairs
-        if before != now
+        for code, what, before, after in compared
+        if before != after
+    )
+
+
+def _measured_apart(comparison: BaselineComparison) -> tuple[Finding, ...]:
+    """The finding that a difference may be the time's: the interval only knows how runs of one process vary."""
+    if comparison.ratio.verdict == "no measurable difference":
+        return ()
+    return (
+        Finding(
+            code="measured-apart",
+            severity="info",
+            message="they were measured at two times: the interval does not tell what the machine did meanwhile",
+            hint="to be sure let both take turns: onnxctl run OLD NEW --fail-if-slower PERCENT",
+            where=comparison.path,
+        ),
     )

@@ -18,6 +18,7 @@ from onnxctl.runtime.judging import (
     METRICS,
     compare_to_baseline,
     judge,
+    judge_run,
     other_conditions,
     parse_condition,
     read_baseline,
@@ -44,7 +45,7 @@ def report(*samples_ns: int) -> RunReport:
         ("P99.9 > 0.02 s", False, "p99.9 is 0.01 s"),
         ("max >= 1e7 ns", True, "max is 10,000,000 ns"),
         ("memory < 12kB", False, "memory is 12.35 kB"),
-        ("throughput > 1/s", True, "throughput is 1.5 /s"),
+        ("throughput > 1/s", True, "throughput is 1.5/s"),
         ("device-memory < 1GB", False, "device-memory was not measured here"),
     ],
 )
@@ -100,6 +101,24 @@ def test_another_machine_is_told(tmp_path: Path) -> None:
     assert other_conditions(one, earlier) == ()
     elsewhere = dataclasses.replace(one, environment=dataclasses.replace(one.environment, cpu="other"))
     assert [each.code for each in other_conditions(elsewhere, earlier)] == ["other-machine"]
+
+
+def test_other_settings_and_inputs_are_told(tmp_path: Path) -> None:
+    one = report(1, 2, 3)
+    earlier = read_baseline(saved(tmp_path, one))
+    larger = dataclasses.replace(one.inputs[0], shape=(8, 3))
+    for other in (
+        dataclasses.replace(one, intra_op_threads=(one.intra_op_threads or 0) + 1),
+        dataclasses.replace(one, inputs=(larger, *one.inputs[1:])),
+    ):
+        assert [each.code for each in other_conditions(other, earlier)] == ["other-settings"]
+
+
+def test_a_difference_between_two_times_is_doubted(tmp_path: Path) -> None:
+    earlier = read_baseline(saved(tmp_path, noisy(MILLISECOND, 1)))
+    for later, doubts in ((noisy(MILLISECOND, 2), []), (noisy(1.1 * MILLISECOND, 3), ["measured-apart"])):
+        judged = judge_run(later, [], earlier, None)
+        assert [each.code for each in judged.findings[len(later.findings) :]] == doubts
 
 
 @pytest.mark.parametrize(
