@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -184,8 +185,10 @@ _SETTINGS: Mapping[str, str] = {
 
 
 def _settings(data: Mapping[str, Any]) -> Mapping[str, str]:
-    """The settings of an encoded report and its inputs, by what messages call them; an older one may lack some."""
+    """The model, inputs and settings of an encoded report, by what messages call them; an older one may lack some."""
     found = {words: data[key] for key, words in _SETTINGS.items() if key in data}
+    if "path" in data:
+        found["model"] = os.path.basename(data["path"])
     if "inputs" in data:
         found["input"] = ", ".join(f"{each['name']} {each['dtype']}{each['shape']}" for each in data["inputs"])
     return {words: "not said" if value is None else str(value) for words, value in found.items()}
@@ -234,7 +237,7 @@ def ratio_of(estimate: RatioEstimate) -> Ratio:
 
 
 def other_conditions(report: RunReport, earlier: Earlier) -> tuple[Finding, ...]:
-    """What makes the two hard to compare. Codes: other-machine (CPU or onnxruntime), other-settings (or inputs)."""
+    """What makes the two hard to compare. Codes: other-machine (CPU or onnxruntime), other-settings (or model, or inputs)."""
     here, now = report.environment, _settings(encode(replace(report, samples_ns=())))
     compared = [
         ("other-machine", "CPU", earlier.cpu, here.cpu),

@@ -108,6 +108,7 @@ def test_other_settings_and_inputs_are_told(tmp_path: Path) -> None:
     earlier = read_baseline(saved(tmp_path, one))
     larger = dataclasses.replace(one.inputs[0], shape=(8, 3))
     for other in (
+        dataclasses.replace(one, path="another.onnx"),
         dataclasses.replace(one, intra_op_threads=(one.intra_op_threads or 0) + 1),
         dataclasses.replace(one, inputs=(larger, *one.inputs[1:])),
     ):
