@@ -69,12 +69,15 @@ def read_inputs(model: Model, sources: Sequence[tuple[str, str]]) -> Given:
     for name, text in sources:
         if name not in inputs:
             known = ", ".join(map(repr, inputs))
-            raise UsageError(f"the model has no input {name!r}: its inputs are {known}" if known else "no inputs")
+            what = f"its inputs are {known}" if known else "it has none"
+            raise UsageError(f"--input {name}={text}: the model has no such input: {what}")
         filling = _FILL.fullmatch(text)
         if filling is not None:
-            domains[name] = _domain(text, filling[1], [each for each in filling[2].split(":") if each])
-        elif text.startswith("random:"):
-            raise UsageError(f"--input {name}={text}: no such way to make values", hint=f"one of {_FILLS}")
+            numbers = [each for each in filling[2].split(":") if each]
+            domains[name] = _domain(f"--input {name}={text}", filling[1], numbers)
+            _check_holds(f"--input {name}={text}", inputs[name], domains[name])
+        elif text.startswith("random:") or (not re.search(r"[./\\]", text) and not os.path.lexists(text)):
+            raise UsageError(f"--input {name}={text}: neither a file nor a way to make values", hint=f"one of {_FILLS}")
         else:
             values[name] = fitted(name, inputs[name], read_value(text, name, inputs[name]), text)
     words = {name: domain.words for name, domain in domains.items()}
@@ -89,7 +92,9 @@ def _domain(text: str, kind: str, numbers: Sequence[str]) -> Domain:
     except ValueError:
         parameters = [math.nan]
     if len(parameters) not in wanted or not all(map(math.isfinite, parameters)):
-        raise UsageError(f"{text}: {kind} does not take these numbers", hint=f"one of {_FILLS}")
+        counts = " or ".join("no" if count == 0 else str(count) for count in wanted)
+        numbers_wanted = "1 number" if wanted == (1,) else f"{counts} numbers"
+        raise UsageError(f"{text}: {kind} takes {numbers_wanted}", hint=f"one of {_FILLS}")
     low, high = (*parameters, 0.0, 1.0)[:2] if parameters else (0.0, 1.0)
     if len(parameters) == 2 and low > high:
         raise UsageError(f"{text}: {low:g} is above {high:g}")
@@ -104,6 +109,18 @@ def _domain(text: str, kind: str, numbers: Sequence[str]) -> Domain:
     if kind == "normal":
         return Domain(kind="normal", words="normal")
     return Domain(kind=kind, low=low, high=high, words=f"{kind} {low:g}..{high:g}")  # type: ignore[arg-type]
+
+
+def _check_holds(text: str, kind: TypeProto, domain: Domain) -> None:
+    """Raises UsageError for numbers where the input takes strings, or those that its integers can't hold."""
+    number = kind.tensor_type.elem_type
+    if number == TensorProto.STRING:
+        raise UsageError(f"{text}: the input takes strings", hint="give a .npy, .npz or .pb file of them")
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number)) if number in DTYPES else np.dtype(np.float32)
+    if dtype.kind in "iu":
+        least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+        if domain.kind in ("constant", "integers", "uniform") and not least <= domain.low <= domain.high <= most:
+            raise UsageError(f"{text}: the input takes {dtype.name}, which holds {least} to {most}")
 
 
 # ---------------------------------------------------------------- files
@@ -130,6 +147,8 @@ def read_value(path: str, name: str, kind: TypeProto) -> Any:
         raise
     except _BAD_FILE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "pickle" in reason:  # what numpy says of every file that it does not know
+            reason = "it holds no array of numbers or text, and pickled objects are never read"
         raise UnreadableFile(f"{path}: can't be read as {ending or 'a file'}: {reason}") from error
 
 
@@ -236,7 +255,10 @@ def fitted(name: str, kind: TypeProto, value: Any, source: str) -> Any:
     )
     if not fits:
         shape = ", ".join(str(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or "?" for dim in dims)
-        raise UsageError(f"{source}: input {name!r} takes the shape [{shape}], this is {list(value.shape)}")
+        raise UsageError(
+            f"{source}: input {name!r} takes the shape [{shape}], this is {list(value.shape)}",
+            hint="reshape it: numpy.save(FILE, array.reshape(...))",
+        )
     return value
 
 

@@ -237,7 +237,7 @@ def ratio_of(estimate: RatioEstimate) -> Ratio:
 
 
 def other_conditions(report: RunReport, earlier: Earlier) -> tuple[Finding, ...]:
-    """What makes the two hard to compare. Codes: other-machine (CPU or onnxruntime), other-settings (or model, or inputs)."""
+    """What makes the two hard to compare. Codes: other-machine, other-settings (or model, or inputs)."""
     here, now = report.environment, _settings(encode(replace(report, samples_ns=())))
     compared = [
         ("other-machine", "CPU", earlier.cpu, here.cpu),

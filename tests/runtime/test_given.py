@@ -103,6 +103,30 @@ def test_fillings_that_there_are_not(feed: Callable[..., Feeds], source: str) ->
 
 
 @pytest.mark.parametrize(
+    ("kind", "source", "message"),
+    [
+        ("int8", "constant:300", "takes int8, which holds -128 to 127"),
+        ("int8", "random:integers:0:1000", "takes int8, which holds -128 to 127"),
+        ("uint8", "constant:-1", "takes uint8, which holds 0 to 255"),
+        ("string", "ones", "takes strings"),
+        ("float", "one", "neither a file nor a way to make values"),
+        ("float", "normal:1", "normal takes no numbers"),
+    ],
+)
+def test_fillings_that_an_input_cannot_hold_are_refused(
+    feed: Callable[..., Feeds], kind: str, source: str, message: str
+) -> None:
+    with pytest.raises(UsageError, match=f"--input x={source}: .*{message}"):
+        feed(f"g ({kind}[3] x) => ({kind}[3] y) {{ y = Identity(x) }}", ("x", source))
+
+
+def test_what_is_no_array_is_told_without_advice_to_unpickle_it(feed: Callable[..., Feeds], tmp_path: Path) -> None:
+    (tmp_path / "v.npy").write_bytes(b"not an array")
+    with pytest.raises(UnreadableFile, match="holds no array of numbers or text"):
+        feed(TWO_INPUTS, ("x", str(tmp_path / "v.npy")))
+
+
+@pytest.mark.parametrize(
     ("array", "message"),
     [
         (VALUES.astype(np.float64), "takes float32, this is float64"),
@@ -126,7 +150,7 @@ def test_a_size_given_twice_must_be_the_same(feed: Callable[..., Feeds], tmp_pat
 
 
 def test_unknown_inputs_are_answered_with_those_there_are(feed: Callable[..., Feeds]) -> None:
-    with pytest.raises(UsageError, match="no input 'w': its inputs are 'x', 'y'"):
+    with pytest.raises(UsageError, match="no such input: its inputs are 'x', 'y'"):
         feed(TWO_INPUTS, ("w", "ones"))
 
 
