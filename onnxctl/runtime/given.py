@@ -118,7 +118,7 @@ def _check_holds(text: str, kind: TypeProto, domain: Domain) -> None:
         raise UsageError(f"{text}: the input takes strings", hint="give a .npy, .npz or .pb file of them")
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number)) if number in DTYPES else np.dtype(np.float32)
     if dtype.kind in "iu":
-        least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+        least, most = np.iinfo(dtype.name).min, np.iinfo(dtype.name).max
         if domain.kind in ("constant", "integers", "uniform") and not least <= domain.low <= domain.high <= most:
             raise UsageError(f"{text}: the input takes {dtype.name}, which holds {least} to {most}")
 
@@ -212,12 +212,18 @@ def _is_optional(message: Any, held: TypeProto, byte_count: int) -> bool:
 
 
 def _as_onnxruntime_gives_it(value: Any) -> Any:
-    """The value with plain numbers in its maps, where onnx has arrays of no dimensions."""
+    """The value with plain numbers and strings in its maps, where onnx has arrays of no dimensions and bytes."""
     if isinstance(value, list):
         return [_as_onnxruntime_gives_it(each) for each in value]
     if isinstance(value, dict):
-        return {key: each.item() if getattr(each, "ndim", 1) == 0 else each for key, each in value.items()}
+        return {_plain(key): _plain(each) for key, each in value.items()}
     return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return value.item() if getattr(value, "ndim", 1) == 0 else value
 
 
 def _is_external(message: Any) -> bool:

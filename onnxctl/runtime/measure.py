@@ -36,7 +36,7 @@ from onnxctl.runtime.failures import run_failure
 from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, ModelCheck, Opened, open_for_run
 from onnxctl.runtime.placement import describe_placement, nodes_left_to_cpu
 from onnxctl.runtime.providers import resolve
-from onnxctl.runtime.saving import StagedOutputs, stage_outputs, write_outputs
+from onnxctl.runtime.saving import StagedOutputs, check_form, stage_outputs, write_outputs
 from onnxctl.runtime.session import Session
 from onnxctl.runtime.statistics import summarize_latency
 from onnxctl.runtime.timing import Conditions, Timing, doubts, load_average, time_runs, timer_step_ns
@@ -70,6 +70,7 @@ def measure_in_child(
     with contextlib.ExitStack() as stack:
         staged: StagedOutputs | None = None
         if config.save_outputs is not None:
+            check_form(config.save_outputs)
             staged = stack.enter_context(stage_outputs(config.save_outputs, force=config.force))
         request = {
             "config": encode(config),

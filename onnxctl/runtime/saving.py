@@ -15,6 +15,9 @@ from onnxctl.errors import OutputExists, StorageError, UnsupportedModel, UsageEr
 
 ARCHIVE = ".npz"
 
+_OTHER_FILES = frozenset((".npy", ".pb", ".onnx", ".bin", ".raw", ".json", ".csv", ".txt"))
+"""Endings of files that outputs are not written to; whoever names one does not mean a folder."""
+
 
 @dataclass(frozen=True, slots=True)
 class StagedOutputs:
@@ -68,6 +71,15 @@ def check_target(target: str, *, force: bool) -> None:
         raise OutputExists(f"{target} exists already", hint="replace it with --force, or choose another name")
 
 
+def check_form(target: str) -> None:
+    """Raises UsageError for a name that is neither of an archive nor of a folder."""
+    ending = os.path.splitext(target)[1]
+    if ending.lower() in _OTHER_FILES:
+        raise UsageError(
+            f"--save-outputs {target}: outputs are not written as {ending}", hint="name FILE.npz or a folder"
+        )
+
+
 def _is_data_set(folder: str) -> bool:
     return all(name.startswith(("input_", "output_")) and name.endswith(".pb") for name in os.listdir(folder))
 
@@ -105,23 +117,47 @@ def write_outputs(path: str, inputs: Mapping[str, Any], names: Sequence[str], ou
 
 
 def _serialized(name: str, value: Any) -> bytes:
-    import numpy as np
-    from onnx import numpy_helper
-
     try:
-        if isinstance(value, np.ndarray | np.generic):
-            message: Any = numpy_helper.from_array(np.asarray(value), name)
-        elif isinstance(value, list):
-            message = numpy_helper.from_list(value, name)
-        elif value is None:
-            message = numpy_helper.from_optional(None, name)
-        elif isinstance(value, dict):
-            message = numpy_helper.from_dict(value, name)
-        else:
-            raise TypeError(type(value).__name__)
-        return bytes(message.SerializeToString())
+        message = _message(value)
     except (TypeError, ValueError, AttributeError) as error:
         raise UnsupportedModel(f"the value of {name!r} can't be written as an ONNX file: {error}") from error
+    message.name = name
+    return bytes(message.SerializeToString())
+
+
+def _message(value: Any) -> Any:
+    """The value as ONNX's own message of its kind.
+
+    Maps are written here: numpy_helper takes no strings as their keys, and makes every number one of 64 bits.
+    """
+    import numpy as np
+    from onnx import MapProto, SequenceProto, TensorProto, numpy_helper
+
+    if isinstance(value, np.ndarray | np.generic):
+        return numpy_helper.from_array(np.asarray(value))
+    if value is None:
+        return numpy_helper.from_optional(None)
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return SequenceProto(elem_type=SequenceProto.MAP, map_values=[_message(each) for each in value])
+    if isinstance(value, list):
+        return numpy_helper.from_list(value)
+    if not isinstance(value, dict):
+        raise TypeError(type(value).__name__)
+    values = numpy_helper.from_list(_narrowed(list(value.values())))
+    if all(isinstance(key, str) for key in value):
+        keys = [key.encode() for key in value]
+        return MapProto(key_type=TensorProto.STRING, string_keys=keys, values=values)
+    return MapProto(key_type=TensorProto.INT64, keys=list(value), values=values)
+
+
+def _narrowed(values: list[Any]) -> list[Any]:
+    """Floats in 32 bits where these hold all of them: onnxruntime hands Python's over, whatever the map is of."""
+    import numpy as np
+
+    if not all(isinstance(each, float) for each in values):
+        return values
+    narrow = np.array(values, dtype=np.float32)
+    return list(narrow) if np.array_equal(narrow, np.array(values), equal_nan=True) else values
 
 
 def _flush(path: str) -> None:
@@ -135,5 +171,5 @@ def _flush(path: str) -> None:
 
 
 def _storage_error(path: str, error: OSError) -> StorageError:
-    hint = "free some space" if error.errno == errno.ENOSPC else ""
+    hint = {errno.ENOSPC: "free some space", errno.ENOENT: "make its folder first"}.get(error.errno or 0, "")
     return StorageError(f"{path}: {error.strerror or error}", hint=hint)
