@@ -173,11 +173,11 @@ def _passed(passed: bool) -> Styled:
 
 def ratio_in_words(ratio: Ratio) -> str:
     """How much faster or slower, with the interval; or that no difference could be measured."""
-    low, high = sorted(abs(each - 1) * 100 for each in (ratio.low, ratio.high))
     if ratio.verdict == "no measurable difference":
         return f"no measurable difference ({ratio.low:.3f} to {ratio.high:.3f} times)"
+    changes = [abs(each - 1) * 100 for each in (ratio.ratio, ratio.low, ratio.high)]
     change, low, high = (
-        f"{each:.2g}" if each < 99.5 else f"{each:,.0f}" for each in (abs(ratio.ratio - 1) * 100, low, high)
+        f"{each:.2g}" if each < 99.5 else f"{each:,.0f}" for each in (changes[0], *sorted(changes[1:]))
     )
     return f"{change} % {ratio.verdict} ({low} to {high} %)"
 
