@@ -98,7 +98,7 @@ def test_a_trace_replaces_nothing_unless_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--input", "Y=ones"], 2, b"no input 'Y'"),
+        (["--input", "Y=ones"], 2, b"no such input"),
         (["--input", "X=random:odd"], 2, b"random:uniform"),
         (["--input", "X"], 2, b"NAME=VALUE"),
         (["--input", "X=gone.npy"], 3, b"gone.npy"),
