@@ -1,12 +1,15 @@
-"""Let Attention split and join heads by itself (Attention, opset 23).
+"""Let Attention split and join heads by itself (Attention, opset 23), and RotaryEmbedding between the two.
 
 For Q, K, V of rank 3, (batch, length, heads * size), Attention does what exporters write around it: Reshape to (batch,
-length, heads, size), Transpose to (batch, heads, length, size), and back behind it (ONNX operator documentation). The
-numbers of heads become its attributes. Exact: every element goes where it went. Left alone: an Attention with a cache
-or further results, values that others read too, and shapes or numbers of heads that are not known.
+length, heads, size), Transpose to (batch, heads, length, size), and back behind it; so does RotaryEmbedding for what it
+turns (ONNX operator documentation). The numbers of heads become their attributes. Exact: every element goes where it
+went. Left alone: an Attention with a cache or further results, values that others read too, and shapes or numbers of
+heads that are not known.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from onnx import NodeProto
 
@@ -21,6 +24,20 @@ _FIRST_OPSET = 23
 _RANK = 4
 _SWAPPED = (0, 2, 1, 3)
 _MOST_INPUTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Heads:
+    """What splits so many heads off the last axis: Reshape, Transpose, and a RotaryEmbedding if there is one."""
+
+    reshaped: NodeProto
+    swapped: NodeProto
+    turned: NodeProto | None
+    count: int
+
+    @property
+    def nodes(self) -> list[NodeProto]:
+        return [self.reshaped, self.swapped, *([] if self.turned is None else [self.turned])]
 
 
 def fuse_attention_heads(graph: Graph, context: Context) -> int:
@@ -46,34 +63,46 @@ def _fuse(graph: Graph, context: Context, node: NodeProto) -> bool:
     if whole is None or parts is None or not _joins(parts, whole):
         context.skip(node, "the heads of its result are not joined, or shapes are not known")
         return False
-    splits = [each for each in before if each is not None]
-    makers = [each for turned in splits for each in (turned, graph.producer(turned.input[0])) if each is not None]
-    unique = list({id(each): each for each in makers}.values())
-    if not is_private(graph, context, [joined, back, node, *unique]):
+    heads = [each for each in before if each is not None]
+    inner = list({id(each): each for one in heads for each in one.nodes}.values())
+    if not is_private(graph, context, [joined, back, node, *inner]):
         context.skip(node, "others read its heads, or its result before they are joined")
         return False
-    heads = [(context.fact(graph, turned.input[0]).shape or ())[2] for turned in splits]
-    inputs = [graph.producer(turned.input[0]).input[0] for turned in splits]  # type: ignore[union-attr]
+    inputs = [_of_rank_three(graph, each) for each in heads]
     kept = {each.name: attribute(node, each.name) for each in node.attribute}
-    kept |= {"q_num_heads": heads[0], "kv_num_heads": heads[1]}
+    kept |= {"q_num_heads": heads[0].count, "kv_num_heads": heads[1].count}
     graph.add_node(
         "Attention", [*inputs, *node.input[3:]], list(joined.output), before=joined, name=node.name, attributes=kept
     )
-    for each in (joined, back, node, *unique):
+    for each in (joined, back, node, *inner):
         graph.remove(each)
     return True
 
 
-def _split(graph: Graph, context: Context, name: str) -> NodeProto | None:
-    """The Transpose behind the Reshape that splits the last axis of a tensor of rank 3 into heads."""
-    turned = maker(graph, name, "Transpose")
-    reshaped = None if turned is None else maker(graph, turned.input[0], "Reshape")
-    if turned is None or reshaped is None or permutation_of(graph, turned) != _SWAPPED:
+def _of_rank_three(graph: Graph, heads: _Heads) -> str:
+    """What the heads are before they are split, turned where they are."""
+    whole = str(heads.reshaped.input[0])
+    if heads.turned is None:
+        return whole
+    turned, result = heads.turned, graph.fresh_name(heads.turned.output[0])
+    attributes = {each.name: attribute(turned, each.name) for each in turned.attribute} | {"num_heads": heads.count}
+    inputs = [whole, *turned.input[1:]]
+    graph.add_node("RotaryEmbedding", inputs, [result], before=turned, name=turned.name, attributes=attributes)
+    return result
+
+
+def _split(graph: Graph, context: Context, name: str) -> _Heads | None:
+    """How heads are made of the last axis of a tensor of rank 3."""
+    turned = maker(graph, name, "RotaryEmbedding")
+    swapped = maker(graph, name if turned is None else turned.input[0], "Transpose")
+    reshaped = None if swapped is None else maker(graph, swapped.input[0], "Reshape")
+    if swapped is None or reshaped is None or permutation_of(graph, swapped) != _SWAPPED:
         return None
     whole, parts = context.fact(graph, reshaped.input[0]).shape, context.fact(graph, reshaped.output[0]).shape
     if whole is None or parts is None or not _joins(parts, whole):
         return None
-    return turned if isinstance(parts[2], int) else None
+    count = parts[2]
+    return _Heads(reshaped, swapped, turned, count) if isinstance(count, int) else None
 
 
 def _joins(parts: tuple[Dimension, ...], whole: tuple[Dimension, ...]) -> bool:

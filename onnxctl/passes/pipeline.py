@@ -34,6 +34,7 @@ from onnxctl.passes.fuse_depth_to_space import fuse_depth_to_space
 from onnxctl.passes.fuse_division import fuse_division
 from onnxctl.passes.fuse_gelu import fuse_gelu
 from onnxctl.passes.fuse_group_normalization import fuse_group_normalization
+from onnxctl.passes.fuse_grouped_heads import fuse_grouped_heads
 from onnxctl.passes.fuse_hard_sigmoid import fuse_hard_sigmoid
 from onnxctl.passes.fuse_layer_normalization import fuse_layer_normalization
 from onnxctl.passes.fuse_leaky_relu import fuse_leaky_relu
@@ -98,6 +99,9 @@ PIPELINE: tuple[Pass, ...] = (
     ),
     Pass("merge_casts", merge_casts, "cast once where no value is lost between"),
     Pass("merge_clips", merge_clips, "clamp once, and not between infinite bounds"),
+    Pass("fuse_attention", fuse_attention, "make one Attention of its products and Softmax", exact=False),
+    Pass("fuse_grouped_heads", fuse_grouped_heads, "let Attention repeat key and value heads"),
+    Pass("fuse_attention_heads", fuse_attention_heads, "let Attention split and join heads", exact=False),
     Pass("merge_layouts", merge_layouts, "rearrange tensors in the fewest Reshapes and Transposes"),
     Pass("merge_reshapes", merge_reshapes, "reshape once"),
     Pass("merge_transposes", merge_transposes, "transpose once"),
@@ -127,8 +131,6 @@ PIPELINE: tuple[Pass, ...] = (
         by_default=False,
     ),
     Pass("fuse_clip", fuse_clip, "make one Clip of Min and Max with numbers", exact=False),
-    Pass("fuse_attention", fuse_attention, "make one Attention of its products and Softmax", exact=False),
-    Pass("fuse_attention_heads", fuse_attention_heads, "let Attention split and join heads", exact=False),
     Pass("fuse_reduce_l2", fuse_reduce_l2, "make one ReduceL2 of the root of a sum of squares", exact=False),
     Pass("fuse_hard_sigmoid", fuse_hard_sigmoid, "make one HardSigmoid of addition, clamp and scaling", exact=False),
     Pass("fuse_self_gate", fuse_self_gate, "make one HardSwish or Mish of its parts", exact=False),
