@@ -50,6 +50,7 @@ def test_models_that_are_nearly_right_give_reports_or_errors_of_ours() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_ten_thousand_flips_cuts_and_splices_of_five_models_are_inspected(tmp_path: Path) -> None:
     generator = random.Random(25)
     seeds = small_samples()[:5]
@@ -66,6 +67,7 @@ def test_ten_thousand_flips_cuts_and_splices_of_five_models_are_inspected(tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_ten_thousand_models_that_are_nearly_right() -> None:
     check_mutations(small_samples(), 3_000)
     check_mutations(small_operator_tests(), 7_000)

@@ -28,6 +28,9 @@ from onnxctl.render.screen import Screen
 from onnxctl.reports import Report
 from tests.command_line import strict_json
 
+with contextlib.suppress(ImportError):
+    import onnxruntime  # noqa: F401 - findings ask for its version, which takes longer to find out where it is not loaded
+
 FAILURES = (ModelError, ResourceLimit)
 
 _SCREENS = (Screen(width=None, colour=False, unicode=True), Screen(width=60, colour=True, unicode=False))
@@ -84,7 +87,8 @@ def _optimize(path: Path, other: Path) -> None:
 
 def _show(report: Report) -> None:
     for format_name, render in FORMATS.items():
+        if format_name == "json":
+            strict_json(render(report, _SCREENS[0]).encode())
+            continue
         for screen in _SCREENS:
-            text = render(report, screen)
-            if format_name == "json":
-                strict_json(text.encode())
+            render(report, screen)

@@ -46,6 +46,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_commands_survive_the_corpus(
