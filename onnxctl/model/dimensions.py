@@ -56,6 +56,7 @@ __all__ = [
     "FloorQuotient",
     "PositivePart",
     "Symbol",
+    "cap_between",
     "ceil_divide",
     "differs",
     "evaluate",
@@ -237,6 +238,13 @@ def minimum(first: Dimension, second: Dimension) -> Dimension:
     if first == second:
         return first
     return first - positive_part(first - second)
+
+
+def cap_between(whole: Dimension, capped: Dimension) -> int | None:
+    """The number c where capped is min(whole, c), None where it is no such thing."""
+    atom = sole_atom(whole - capped)
+    cap = whole - atom.argument if isinstance(atom, PositivePart) else None
+    return cap if isinstance(cap, int) else None
 
 
 def ceil_divide(dimension: Dimension, divisor: Dimension) -> Dimension:

@@ -11,7 +11,7 @@ would save nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from onnx import NodeProto
 
@@ -19,31 +19,36 @@ from onnxctl.model.dimensions import Dimension, product
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute, is_standard
 from onnxctl.passes.base import Context, standard_nodes
+from onnxctl.passes.region import ELEMENTWISE, Region, grow_region
 from onnxctl.passes.semantics import add_integers, reshape_target
 
 _FIRST_OPSET_WITH_SHAPE_AS_INPUT = 5
 
-_ELEMENTWISE = frozenset(
-    "Abs Cast Ceil Clip Cos Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity LeakyRelu Log Mish Neg Not "
-    "Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus Softsign Sqrt Tanh Add Sub Mul Div Pow Where Equal Greater "
-    "Less And Or GreaterOrEqual LessOrEqual Max Min Sum IsNaN IsInf".split()
-)
 _ALONG_THE_LAST_AXIS = {"LayerNormalization": -1, "RMSNormalization": -1, "Softmax": -1, "LogSoftmax": -1}
 
 Shape = tuple[Dimension, ...]
 
 
-@dataclass(slots=True)
-class _Region:
-    """Nodes that can work on rows; values that they make or read, all of the same leading sizes."""
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A region whose values have the same leading sizes, and what they are as rows."""
 
+    region: Region
+    context: Context
     leading: Shape
-    nodes: dict[int, NodeProto] = field(default_factory=dict)
-    values: dict[str, Dimension] = field(default_factory=dict)
-    """Name of each value of the leading sizes, with the size of its last axis."""
 
-    def rows(self, name: str) -> Shape:
-        return product(self.leading), self.values[name]
+    def full(self, name: str) -> Shape:
+        """The value's shape as it is."""
+        return (*self.leading, self._width(name))
+
+    def flat(self, name: str) -> Shape:
+        """The value's shape as rows."""
+        return product(self.leading), self._width(name)
+
+    def _width(self, name: str) -> Dimension:
+        shape = self.context.fact(self.region.graph, name).shape
+        assert shape is not None
+        return shape[-1]
 
 
 def move_reshapes(graph: Graph, context: Context) -> int:
@@ -59,11 +64,11 @@ def move_reshapes(graph: Graph, context: Context) -> int:
                 continue
             if outer in seen or 0 in full or not graph.contains(node):
                 continue
-            region = _grown(graph, context, outer, full[:-1])
-            seen.update(region.values)
-            saved = _saved(graph, context, region)
+            rows_of = _grown(graph, context, outer, full[:-1])
+            seen.update(rows_of.region.values)
+            saved = _saved(graph, context, rows_of)
             if saved > 0:
-                _rewrite(graph, context, region)
+                _rewrite(graph, context, rows_of)
                 found += saved
     return found
 
@@ -71,30 +76,16 @@ def move_reshapes(graph: Graph, context: Context) -> int:
 # ---------------------------------------------------------------- the region
 
 
-def _grown(graph: Graph, context: Context, start: str, leading: Shape) -> _Region:
-    region = _Region(leading)
-    waiting = [start]
-    while waiting:
-        name = waiting.pop()
+def _grown(graph: Graph, context: Context, start: str, leading: Shape) -> _Rows:
+    def fits(name: str) -> bool:
         shape = context.fact(graph, name).shape
-        if name in region.values or shape is None or shape[:-1] != leading or name in context.pinned:
-            continue
-        region.values[name] = shape[-1]
-        maker = graph.producer(name)
-        for node in [*graph.consumers(name), *([maker] if maker is not None else [])]:
-            if id(node) in region.nodes:
-                continue
-            inputs = _row_inputs(graph, context, node, leading)
-            if inputs is not None:
-                region.nodes[id(node)] = node
-                waiting += [*inputs, node.output[0]]
-    region.values = {
-        name: size
-        for name, size in region.values.items()
-        if id(graph.producer(name)) in region.nodes
-        or any(id(reader) in region.nodes for reader in graph.consumers(name))
-    }
-    return region
+        return shape is not None and shape[:-1] == leading and name not in context.pinned
+
+    def moved_by(node: NodeProto) -> list[str] | None:
+        inputs = _row_inputs(graph, context, node, leading)
+        return None if inputs is None else [*inputs, node.output[0]]
+
+    return _Rows(grow_region(graph, start, fits, moved_by), context, leading)
 
 
 def _row_inputs(graph: Graph, context: Context, node: NodeProto, leading: Shape) -> list[str] | None:
@@ -112,7 +103,7 @@ def _row_inputs(graph: Graph, context: Context, node: NodeProto, leading: Shape)
         left, right = (shapes[name] for name in node.input)
         fits = left is not None and left[:-1] == leading and right is not None and len(right) == 2
         return [node.input[0]] if fits else None
-    if not is_standard(node, *_ELEMENTWISE):
+    if not is_standard(node, *ELEMENTWISE):
         return None
     rows = []
     for name, shape in shapes.items():
@@ -128,58 +119,57 @@ def _row_inputs(graph: Graph, context: Context, node: NodeProto, leading: Shape)
 # ---------------------------------------------------------------- what it costs
 
 
-def _saved(graph: Graph, context: Context, region: _Region) -> int:
+def _saved(graph: Graph, context: Context, rows: _Rows) -> int:
     """How many nodes the rewrite saves; 0 where it can't be written."""
     saved = 0
-    for name in region.values:
-        maker = graph.producer(name)
-        rows = region.rows(name)
-        if maker is None or id(maker) not in region.nodes:
-            cost = _entry_cost(graph, context, region, name)
-        else:
-            cost = _exit_cost(graph, context, region, name, rows)
+    for name in rows.region.values:
+        made = rows.region.makes(name)
+        cost = _exit_cost(graph, context, rows, name) if made else _entry_cost(graph, context, rows, name)
         if cost is None:
             return 0
         saved -= cost
-    return saved + sum(_becomes_gemm(graph, context, region, node) for node in region.nodes.values())
+    return saved + sum(_becomes_gemm(graph, context, rows.region, node) for node in rows.region.nodes.values())
 
 
-def _entry_cost(graph: Graph, context: Context, region: _Region, name: str) -> int | None:
+def _entry_cost(graph: Graph, context: Context, rows: _Rows, name: str) -> int | None:
     """What it takes to have the value as rows: a Reshape, unless it is made of rows by one that then goes."""
     maker = graph.producer(name)
-    shape, rows = (*region.leading, region.values[name]), region.rows(name)
     if maker is not None and is_standard(maker, "Reshape"):
-        source = context.fact(graph, maker.input[0]).shape
-        private = all(id(each) in region.nodes for each in graph.consumers(name)) and not graph.is_output(name)
-        if source == rows:
+        source, private = context.fact(graph, maker.input[0]).shape, rows.region.is_private(name)
+        if source == rows.flat(name):
             return -1 if private else 0
-        if source is not None and private and reshape_target(source, rows) is not None:
+        if source is not None and private and reshape_target(source, rows.flat(name)) is not None:
             return 0
-    if reshape_target(shape, rows) is None:
+    if reshape_target(rows.full(name), rows.flat(name)) is None:
         return None
     constant = graph.constant(name)
     return 0 if constant is not None and graph.only_consumer(name) is not None else 1
 
 
-def _exit_cost(graph: Graph, context: Context, region: _Region, name: str, rows: Shape) -> int | None:
+def _exit_cost(graph: Graph, context: Context, rows: _Rows, name: str) -> int | None:
     """What it takes to give the value back: nothing to Reshapes, one Reshape for all other readers together."""
     cost, needs_back = 0, graph.is_output(name)
-    for reader in graph.consumers(name):
-        if id(reader) in region.nodes:
-            continue
-        target = context.fact(graph, reader.output[0]).shape if is_standard(reader, "Reshape") else None
-        if target is None or name in list(reader.input)[1:]:
+    for reader in rows.region.outside_readers(name):
+        target = _reshaped(graph, context, reader, name)
+        if target is None:
             needs_back = True
-        elif target == rows:
+        elif target == rows.flat(name):
             cost -= 0 if graph.is_output(reader.output[0]) else 1
-        elif reshape_target(rows, target) is None:
+        elif reshape_target(rows.flat(name), target) is None:
             return None
-    if needs_back and reshape_target(rows, (*region.leading, region.values[name])) is None:
+    if needs_back and reshape_target(rows.flat(name), rows.full(name)) is None:
         return None
     return cost + needs_back
 
 
-def _becomes_gemm(graph: Graph, context: Context, region: _Region, node: NodeProto) -> bool:
+def _reshaped(graph: Graph, context: Context, reader: NodeProto, name: str) -> Shape | None:
+    """The shape that the reader gives the value, where all it does is to reshape it."""
+    if not is_standard(reader, "Reshape") or name in list(reader.input)[1:]:
+        return None
+    return context.fact(graph, reader.output[0]).shape
+
+
+def _becomes_gemm(graph: Graph, context: Context, region: Region, node: NodeProto) -> bool:
     if not is_standard(node, "MatMul"):
         return False
     add = graph.only_consumer(node.output[0])
@@ -192,14 +182,14 @@ def _becomes_gemm(graph: Graph, context: Context, region: _Region, node: NodePro
 # ---------------------------------------------------------------- the rewrite
 
 
-def _rewrite(graph: Graph, context: Context, region: _Region) -> None:
+def _rewrite(graph: Graph, context: Context, rows: _Rows) -> None:
+    region = rows.region
     new = {name: graph.fresh_name(f"{name}_rows") for name in region.values}
     for name in region.values:
-        maker = graph.producer(name)
-        if maker is None or id(maker) not in region.nodes:
-            new[name] = _enter(graph, context, region, name, new[name])
+        if not region.makes(name):
+            new[name] = _enter(graph, context, rows, name, new[name])
     for node in region.nodes.values():
-        _leave(graph, context, region, node.output[0], new[node.output[0]], node)
+        _leave(graph, context, rows, node.output[0], new[node.output[0]], node)
     for node in region.nodes.values():
         graph.set_inputs(node, [new.get(name, name) for name in node.input])
         graph.set_outputs(node, [new[node.output[0]]])
@@ -208,40 +198,37 @@ def _rewrite(graph: Graph, context: Context, region: _Region) -> None:
                 each.i = -1
 
 
-def _enter(graph: Graph, context: Context, region: _Region, name: str, new: str) -> str:
+def _enter(graph: Graph, context: Context, rows: _Rows, name: str, new: str) -> str:
     """Make the value rows; returns the name that they have."""
     maker = graph.producer(name)
-    source, shape = name, (*region.leading, region.values[name])
+    source, shape = name, rows.full(name)
     if maker is not None and is_standard(maker, "Reshape"):
         before = context.fact(graph, maker.input[0]).shape
-        if before == region.rows(name):
-            return maker.input[0]
-        if before is not None and reshape_target(before, region.rows(name)) is not None:
+        if before == rows.flat(name):
+            return str(maker.input[0])
+        if before is not None and reshape_target(before, rows.flat(name)) is not None:
             source, shape = maker.input[0], before
-    reader = next(each for each in graph.consumers(name) if id(each) in region.nodes)
-    _add_reshape(graph, source, new, shape, region.rows(name), before=reader)
+    reader = next(each for each in graph.consumers(name) if id(each) in rows.region.nodes)
+    _add_reshape(graph, source, new, shape, rows.flat(name), before=reader)
     return new
 
 
-def _leave(graph: Graph, context: Context, region: _Region, name: str, new: str, node: NodeProto) -> None:
+def _leave(graph: Graph, context: Context, rows: _Rows, name: str, new: str, node: NodeProto) -> None:
     """Give readers outside of the region the value from its rows."""
-    rows = region.rows(name)
     needs_back = graph.is_output(name)
-    for reader in graph.consumers(name):
-        if id(reader) in region.nodes:
-            continue
-        target = context.fact(graph, reader.output[0]).shape if is_standard(reader, "Reshape") else None
-        if target is None or name in list(reader.input)[1:]:
+    for reader in rows.region.outside_readers(name):
+        target = _reshaped(graph, context, reader, name)
+        if target is None:
             needs_back = True
             continue
         result = reader.output[0]
-        if target == rows and not graph.is_output(result):
+        if target == rows.flat(name) and not graph.is_output(result):
             graph.replace_uses(result, new)
         else:
-            _add_reshape(graph, new, result, rows, target, before=reader)
+            _add_reshape(graph, new, result, rows.flat(name), target, before=reader)
         graph.remove(reader)
     if needs_back:
-        _add_reshape(graph, new, name, rows, (*region.leading, region.values[name]), before=node)
+        _add_reshape(graph, new, name, rows.flat(name), rows.full(name), before=node)
 
 
 def _add_reshape(graph: Graph, source: str, result: str, shape: Shape, target: Shape, *, before: NodeProto) -> None:

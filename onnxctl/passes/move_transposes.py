@@ -10,14 +10,13 @@ not known, and regions that would save nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from onnx import NodeProto
 
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute, is_standard
 from onnxctl.passes.base import Context, define_constant, standard_nodes
+from onnxctl.passes.region import ELEMENTWISE, Region, grow_region
 from onnxctl.passes.semantics import add_integers, composed, integers, inverse, normalized, permutation_of
 
 _FIRST_OPSET = 7
@@ -26,29 +25,13 @@ _TRANSPOSE_BYTES = 30
 """A Transpose takes at least this, names included."""
 _BYTES_OF_A_NEW_NAME = 3
 
-_ELEMENTWISE = frozenset(
-    "Abs Cast Ceil Clip Cos Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity LeakyRelu Log Mish Neg Not "
-    "Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus Softsign Sqrt Tanh Add Sub Mul Div Pow Where Equal Greater "
-    "Less And Or GreaterOrEqual LessOrEqual Max Min Sum Mean IsNaN IsInf".split()
-)
 _WITH_AXIS = {"Concat": 0, "Split": 0, "Softmax": -1, "LogSoftmax": -1}
 _REDUCTIONS = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2")
 _FIRST_OPSET_WHERE_SOFTMAX_HAS_ONE_AXIS = 13
 
 
-@dataclass(slots=True)
-class _Region:
-    """Nodes to be computed in another order: each value v becomes v' with v = Transpose(v', permutation)."""
-
-    permutation: tuple[int, ...]
-    nodes: dict[int, NodeProto] = field(default_factory=dict)
-    values: set[str] = field(default_factory=set)
-
-    def makes(self, graph: Graph, name: str) -> bool:
-        return id(graph.producer(name)) in self.nodes
-
-    def reads(self, graph: Graph, name: str) -> bool:
-        return any(id(reader) in self.nodes for reader in graph.consumers(name))
+Order = tuple[int, ...]
+"""The permutation with which each value v of a region becomes v', so that v = Transpose(v', order)."""
 
 
 def move_transposes(graph: Graph, context: Context) -> int:
@@ -64,11 +47,11 @@ def move_transposes(graph: Graph, context: Context) -> int:
             if not graph.contains(node):
                 break
             region = _grown(graph, context, start, order)
-            saved = _saved(graph, region) if region.nodes else 0
+            saved = _saved(graph, region, order) if region.nodes else 0
             if saved > 0 and not context.afford(_added_bytes(graph, region), saved * _TRANSPOSE_BYTES):
                 context.skip(node, "the names that it takes would be larger than what goes")
             elif saved > 0:
-                _rewrite(graph, region)
+                _rewrite(graph, region, order)
                 found += saved
     return found
 
@@ -76,23 +59,12 @@ def move_transposes(graph: Graph, context: Context) -> int:
 # ---------------------------------------------------------------- the region
 
 
-def _grown(graph: Graph, context: Context, start: str, permutation: tuple[int, ...]) -> _Region:
-    region = _Region(permutation)
-    waiting = [start]
-    while waiting:
-        name = waiting.pop()
-        if name in region.values or name in context.pinned or graph.constant(name) is not None:
-            continue
-        region.values.add(name)
-        maker = graph.producer(name)
-        for node in [*graph.consumers(name), *([maker] if maker is not None else [])]:
-            if id(node) not in region.nodes:
-                names = _movable(graph, node, len(permutation))
-                if names is not None and context.pinned.isdisjoint(node.output):
-                    region.nodes[id(node)] = node
-                    waiting += names
-    region.values = {each for each in region.values if region.makes(graph, each) or region.reads(graph, each)}
-    return region
+def _grown(graph: Graph, context: Context, start: str, order: Order) -> Region:
+    def moved_by(node: NodeProto) -> list[str] | None:
+        names = _movable(graph, node, len(order))
+        return names if context.pinned.isdisjoint(node.output) else None
+
+    return grow_region(graph, start, lambda name: name not in context.pinned and graph.constant(name) is None, moved_by)
 
 
 def _movable(graph: Graph, node: NodeProto, rank: int) -> list[str] | None:
@@ -106,7 +78,7 @@ def _movable(graph: Graph, node: NodeProto, rank: int) -> list[str] | None:
     if is_standard(node, *_REDUCTIONS) and _rank(graph, node.input[0]) == rank:
         axes = _reduced_axes(graph, node, rank)
         return [node.input[0], *node.output] if axes is not None else None
-    if not is_standard(node, *_ELEMENTWISE):
+    if not is_standard(node, *ELEMENTWISE):
         return None
     moved = []
     for name in filter(None, node.input):
@@ -159,120 +131,116 @@ def _is_own_constant(graph: Graph, name: str) -> bool:
 # ---------------------------------------------------------------- what it costs
 
 
-def _saved(graph: Graph, region: _Region) -> int:
+def _saved(graph: Graph, region: Region, order: Order) -> int:
     saved = 0
     if any(_leads_back(graph, region, name) for name in region.values):
         return 0
     for name in region.values:
-        saved -= _exit_cost(graph, region, name) if region.makes(graph, name) else _entry_cost(graph, region, name)
+        made = region.makes(name)
+        saved -= _exit_cost(graph, region, name, order) if made else _entry_cost(graph, region, name, order)
     return saved
 
 
-def _added_bytes(graph: Graph, region: _Region) -> int:
+def _added_bytes(graph: Graph, region: Region) -> int:
     """What longer names take, wherever they are written."""
     return _BYTES_OF_A_NEW_NAME * sum(1 + len(graph.consumers(name)) for name in region.values)
 
 
-def _leads_back(graph: Graph, region: _Region, name: str) -> bool:
+def _leads_back(graph: Graph, region: Region, name: str) -> bool:
     """Whether the value is made outside of the region by a Transpose of a value inside."""
     maker = graph.producer(name)
     return maker is not None and is_standard(maker, "Transpose") and maker.input[0] in region.values
 
 
-def _entry_cost(graph: Graph, region: _Region, name: str) -> int:
+def _entry_cost(graph: Graph, region: Region, name: str, order: Order) -> int:
     maker = graph.producer(name)
-    order = permutation_of(graph, maker) if maker is not None and is_standard(maker, "Transpose") else None
-    if order is None:
+    own = None if maker is None else _order_of(graph, maker)
+    if own is None:
         return 1
-    private = not graph.is_output(name) and all(id(each) in region.nodes for each in graph.consumers(name))
-    return (0 if order != region.permutation else -1) if private else int(order != region.permutation)
+    return int(own != order) - region.is_private(name)
 
 
-def _exit_cost(graph: Graph, region: _Region, name: str) -> int:
+def _exit_cost(graph: Graph, region: Region, name: str, order: Order) -> int:
     cost, needs_back, is_named = 0, graph.is_output(name), False
-    for reader in graph.consumers(name):
-        if id(reader) in region.nodes:
-            continue
-        order = _order_of(graph, reader)
-        if order is None:
+    for reader in region.outside_readers(name):
+        own = _order_of(graph, reader)
+        if own is None:
             needs_back = True
-        elif _cancels(region, order):
+        elif _cancels(order, own):
             names_output = graph.is_output(reader.output[0])
             cost -= not (names_output and is_named)  # a value can have the name of one output only
             is_named = is_named or names_output
     return cost + needs_back
 
 
-def _order_of(graph: Graph, reader: NodeProto) -> tuple[int, ...] | None:
-    return permutation_of(graph, reader) if is_standard(reader, "Transpose") else None
+def _order_of(graph: Graph, node: NodeProto) -> Order | None:
+    return permutation_of(graph, node) if is_standard(node, "Transpose") else None
 
 
-def _cancels(region: _Region, order: tuple[int, ...]) -> bool:
-    return composed(region.permutation, order) == tuple(range(len(order)))
+def _cancels(order: Order, other: Order) -> bool:
+    return composed(order, other) == tuple(range(len(other)))
 
 
 # ---------------------------------------------------------------- the rewrite
 
 
-def _rewrite(graph: Graph, region: _Region) -> None:
+def _rewrite(graph: Graph, region: Region, order: Order) -> None:
     new = {name: graph.fresh_name(name) for name in sorted(region.values)}
     for name in sorted(region.values):
-        if not region.makes(graph, name):
-            new[name] = _enter(graph, region, name, new[name])
+        if not region.makes(name):
+            new[name] = _enter(graph, region, name, new[name], order)
     for node in region.nodes.values():
         for name in node.output:
-            _leave(graph, region, name, new[name], node)
+            _leave(graph, region, name, new[name], order, node)
     for node in region.nodes.values():
-        _rename_axes(graph, region, node)
+        _rename_axes(graph, node, order)
         inputs = [new.get(name, name) for name in node.input]
-        if node.op_type in _ELEMENTWISE:
-            inputs = [_turned_constant(graph, region, name, node) for name in inputs]
+        if node.op_type in ELEMENTWISE:
+            inputs = [_turned_constant(graph, name, node, order) for name in inputs]
         graph.set_inputs(node, inputs)
         graph.set_outputs(node, [new[name] for name in node.output])
 
 
-def _enter(graph: Graph, region: _Region, name: str, new: str) -> str:
+def _enter(graph: Graph, region: Region, name: str, new: str, order: Order) -> str:
     """Put the value in the new order; returns the name it has there."""
     maker = graph.producer(name)
-    order = _order_of(graph, maker) if maker is not None else None
-    if maker is not None and order == region.permutation:
-        return maker.input[0]
-    source, total = name, inverse(region.permutation)
-    if maker is not None and order is not None:
-        source, total = maker.input[0], composed(order, total)
+    own = _order_of(graph, maker) if maker is not None else None
+    if maker is not None and own == order:
+        return str(maker.input[0])
+    source, total = name, inverse(order)
+    if maker is not None and own is not None:
+        source, total = maker.input[0], composed(own, total)
     reader = next(each for each in graph.consumers(name) if id(each) in region.nodes)
     graph.add_node("Transpose", [source], [new], before=reader, attributes={"perm": total})
     return new
 
 
-def _leave(graph: Graph, region: _Region, name: str, new: str, node: NodeProto) -> None:
+def _leave(graph: Graph, region: Region, name: str, new: str, order: Order, node: NodeProto) -> None:
     needs_back = graph.is_output(name)
-    for reader in graph.consumers(name):
-        if id(reader) in region.nodes:
-            continue
-        order = _order_of(graph, reader)
-        if order is None:
+    for reader in region.outside_readers(name):
+        own = _order_of(graph, reader)
+        if own is None:
             needs_back = True
             continue
         result = reader.output[0]
-        if _cancels(region, order) and not graph.is_output(result):
+        if _cancels(order, own) and not graph.is_output(result):
             graph.replace_uses(result, new)
         else:
-            total = composed(region.permutation, order)
+            total = composed(order, own)
             graph.add_node("Transpose", [new], [result], before=reader, name=reader.name, attributes={"perm": total})
         graph.remove(reader)
     if needs_back:
-        graph.add_node("Transpose", [new], [name], before=node, attributes={"perm": region.permutation})
+        graph.add_node("Transpose", [new], [name], before=node, attributes={"perm": order})
 
 
-def _rename_axes(graph: Graph, region: _Region, node: NodeProto) -> None:
-    """Let the node name its axes as they are called in the new order: axis i of v is axis permutation[i] of v'."""
-    rank = len(region.permutation)
+def _rename_axes(graph: Graph, node: NodeProto, order: Order) -> None:
+    """Let the node name its axes as they are called in the new order: axis i of v is axis order[i] of v'."""
+    rank = len(order)
     if node.op_type in _WITH_AXIS:
         axis = attribute(node, "axis", _WITH_AXIS[node.op_type])
-        _set_attribute(node, "axis", region.permutation[axis])
+        _set_attribute(node, "axis", order[axis])
     elif node.op_type in _REDUCTIONS:
-        axes = [region.permutation[axis] for axis in _reduced_axes(graph, node, rank) or ()]
+        axes = [order[axis] for axis in _reduced_axes(graph, node, rank) or ()]
         if attribute(node, "axes") is not None:
             _set_attribute(node, "axes", axes)
         else:
@@ -287,13 +255,13 @@ def _set_attribute(node: NodeProto, name: str, value: int | list[int]) -> None:
     node.attribute.extend([*kept, onnx.helper.make_attribute(name, value)])
 
 
-def _turned_constant(graph: Graph, region: _Region, name: str, node: NodeProto) -> str:
+def _turned_constant(graph: Graph, name: str, node: NodeProto, order: Order) -> str:
     """The constant in the new order; scalars and all else as they are."""
     values = graph.constant_values(name, at_most=_MOST_CONSTANT_ELEMENTS) if name else None
     if values is None or (values.size <= 1 and values.ndim <= 1):
         return name
-    full = values.reshape((1,) * (len(region.permutation) - values.ndim) + values.shape)
-    turned = np.ascontiguousarray(full.transpose(inverse(region.permutation)))
+    full = values.reshape((1,) * (len(order) - values.ndim) + values.shape)
+    turned = np.ascontiguousarray(full.transpose(inverse(order)))
     while turned.ndim and turned.shape[0] == 1:
         turned = turned[0]
     if turned.shape == values.shape and np.array_equal(turned, values):

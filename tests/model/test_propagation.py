@@ -204,6 +204,16 @@ def test_a_broadcast_of_two_symbols_is_one_of_its_own_where_nothing_is_assumed(g
     assert not found.assumptions
 
 
+@pytest.mark.parametrize(("cap", "sum_of_both"), [(9, "[n]"), (1, "[?broadcast(n, n - max(n - 1, 0))]")])
+def test_a_size_fits_its_own_minimum_with_a_number_where_it_is_that(
+    graphs_of: Opener, cap: int, sum_of_both: str
+) -> None:
+    text = f"""agraph (float[n] x, float[{cap}] table) => (y) <int64[1] zero = {{0}}> {{
+        n = Shape (x) t = Slice (table, zero, n, zero) y = Add (x, t) }}"""
+    found = propagate(graphs_of(model_text(text)), assume_equal=False)
+    assert shown(found, "y") == sum_of_both
+
+
 def test_what_is_computed_wins_over_what_is_stated(graphs_of: Opener) -> None:
     found = propagate(graphs_of(model_text("agraph (float[2, 3] x) => (float[2, 7] y) { y = Relu (x) }")))
     assert shown(found, "y") == "[2, 3]"

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from onnx import AttributeProto, NodeProto
 
-from onnxctl.model.dimensions import Dimension, differs, is_known, unknown_symbol
+from onnxctl.model.dimensions import Dimension, cap_between, differs, is_known, unknown_symbol
 from onnxctl.model.loading import Model
 from onnxctl.model.propagation.facts import UNKNOWN, Element, Fact, Shape, static_shape
 
@@ -186,7 +186,8 @@ class Call:
     def broadcast_dimension(self, first: Dimension, second: Dimension) -> Dimension:
         """Numpy's rule for one dimension. A number other than 1 wins: a symbol beside it is that number, or is 1.
 
-        Two different symbols are equal or one of them is 1.
+        Two different symbols are equal or one of them is 1. But p and min(p, c) are equal where they fit together: if
+        one of them is 1, so is the other.
         """
         if first == second or second == 1:
             return first
@@ -199,6 +200,9 @@ class Call:
             return number
         if isinstance(first, int) or self.host.assumes_equal:
             return self.equal(first, second)
+        for whole, capped in ((first, second), (second, first)):
+            if (cap_between(whole, capped) or 0) > 1:
+                return whole
         return unknown_symbol(f"broadcast({', '.join(sorted(map(str, (first, second))))})")
 
     def broadcast(self, *shapes: Shape | None) -> Shape | None:
