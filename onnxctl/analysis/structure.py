@@ -110,7 +110,7 @@ def _checked(
         imported = _merged_opsets(function.opset_import, f"function {as_text(function.name)!r}", refuse)
         wiring = Wiring(OperatorRules(table, imported, proto.ir_version, in_function=True), keys, refuse)
         wiring.check(function_path(function), function)
-        findings += _shadowing(key, rules)
+        findings += (*_new_opsets(imported, function_path(function)), *_shadowing(key, rules))
         calls[key], node_counts[key] = wiring.calls, len(function.node)
         wirings.append(wiring)
     in_top = _expanded_calls(wirings[0].calls, calls, node_counts, refuse)
@@ -214,7 +214,7 @@ def _merged_opsets(imports: Iterable[OperatorSetIdProto], who: str, refuse: Refu
     return opsets
 
 
-def _new_opsets(opsets: Mapping[str, int]) -> Iterator[Finding]:
+def _new_opsets(opsets: Mapping[str, int], where: str = "") -> Iterator[Finding]:
     for domain, newest in NEWEST_OPSETS.items():
         if opsets.get(domain, 0) > newest:
             yield Finding(
@@ -223,6 +223,7 @@ def _new_opsets(opsets: Mapping[str, int]) -> Iterator[Finding]:
                 message=f"opset {opsets[domain]} of {domain or 'ai.onnx'} is newer than {newest}, the newest that onnx "
                 f"{onnx.__version__} knows; its operators were not checked",
                 hint="update onnx",
+                where=where,
             )
 
 
