@@ -67,10 +67,10 @@ def parse_chain(provider: str | None, required: Sequence[str] | None) -> tuple[s
 
 
 def parse_counts(option: str, text: str | None) -> tuple[int, ...]:
-    """Whole numbers of 1 or more, separated by commas; none for None. Raises UsageError."""
+    """Whole numbers from 1 to 9999, separated by commas; none for None. Raises UsageError."""
     parts = [] if text is None else [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and 0 < int(part) < 10_000 for part in parts):
-        raise UsageError(f"{option} {text}: not a number of 1 or more", hint=f"write it like {option} 4, or 1,2,4")
+        raise UsageError(f"{option} {text}: not a number from 1 to 9999", hint=f"write it like {option} 4, or 1,2,4")
     return tuple(dict.fromkeys(map(int, parts)))
 
 

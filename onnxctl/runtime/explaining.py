@@ -12,6 +12,9 @@ from onnxctl.runtime.profiling import ProfileRecord
 OVERHEAD = 0.4
 """Where more of a run is spent on starting it and its nodes, or outside of them, that is what bounds it."""
 
+IMPOSSIBLE = 2.0
+"""Starting a run can't take so many times the run: the machine was busy with something else when it was measured."""
+
 ROUGH_FACTOR = 1.5
 """Where the profiler makes a run longer than by this, its own work is a good part of a node's time."""
 
@@ -138,7 +141,7 @@ def _overhead(report: ProfileReport, median_ns: float) -> str:
     if peak is not None:
         calls = sum(each.calls_per_run for each in report.nodes)
         starting = (peak.call_ns + calls * peak.node_ns) / max(median_ns, 1)
-        if starting > OVERHEAD:
+        if OVERHEAD < starting < IMPOSSIBLE:
             nodes = "1 node" if round(calls) == 1 else f"{round(calls):,} nodes"
             return (
                 f"Bound by overhead: starting a run of {nodes} takes {_percent(min(starting, 1))} of its time, "

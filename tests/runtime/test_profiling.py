@@ -244,6 +244,8 @@ def record(time_ns: float, run_ns: float = 0.0, peak: MachinePeak | None = PEAK)
         (1.9e6, 1.9e6, 900_000_000, 1_000, "Bound by overhead: 47 % of a run passes outside the nodes"),
         (1.9e6, 1e6, 900_000_000, 1_000, "Bound by computing: the nodes reach 90 %"),  # the profiler took that time
         (1e6, 2e4, 9_000, 1_000, "Bound by overhead: starting a run of 1 node takes 55 %"),
+        (1e6, 6e3, 9_000, 1_000, "Bound by overhead: starting a run of 1 node takes 100 %"),
+        (1e6, 5e3, 900_000_000, 1_000, "Bound by computing"),  # it can't take longer than twice the run
     ],
 )
 def test_what_bounds_a_model_is_told(run_ns: float, median_ns: float, flops: int, moved: int, bound: str) -> None:
