@@ -162,7 +162,7 @@ def test_variants_are_compared_and_judged() -> None:
     ("arguments", "said"),
     [
         (["--threads", "1,two"], b"--threads 1,two"),
-        (["--threads", "0"], b"1 or more"),
+        (["--threads", "0"], b"from 1 to 9999"),
         (["--graph-optimization", "all,most"], b"most: no such level"),
         (["--threads", "1,2", "--profile"], b"--profile goes with one model"),
         (["--threads", "1,2", "--baseline", "old.json"], b"--baseline goes with one"),
