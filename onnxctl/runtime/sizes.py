@@ -55,6 +55,20 @@ Dim = int | Size | None
 Shape = tuple[Dim, ...] | None
 
 
+def in_numbers(shape: Shape) -> tuple[int | None, ...] | None:
+    """The shape with every settled size as a number, the others as None."""
+    if shape is None:
+        return None
+    return tuple(dim.value if isinstance(dim, Size) else dim for dim in shape)
+
+
+def settled(shape: tuple[int | None, ...] | None) -> tuple[int, ...] | None:
+    """The shape, if all its sizes are numbers."""
+    if shape is None or None in shape:
+        return None
+    return tuple(dim for dim in shape if dim is not None)
+
+
 def settle(dim: Dim) -> Dim:
     """The dimension as a number where it is settled."""
     if isinstance(dim, Size) and dim.value is not None:

@@ -7,6 +7,7 @@ shape inference: what it doesn't know is None, and contradictions are left for o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from onnx import NodeProto
 from onnxctl.model.graph import Graph, ModelGraphs
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.runtime import shape_rules
-from onnxctl.runtime.sizes import Dim, Origin, Shape, Size, Value, settle, unify
+from onnxctl.runtime.sizes import Dim, Origin, Shape, Size, Value, in_numbers, settle, settled, unify
 
 MAXIMUM_VISITS = 50_000
 """Nodes looked at, function bodies counted per call: calls of functions can multiply without end."""
@@ -47,6 +48,31 @@ class Use:
     inputs: Sequence[Value | None]
     output_shape: Shape
     opset: int
+
+    def input(self, index: int) -> Value | None:
+        """The node's input of this number, None where it has none."""
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def shape(self, index: int) -> tuple[int | None, ...] | None:
+        """The shape of this input, sizes that are not settled as None."""
+        value = self.input(index)
+        return None if value is None else in_numbers(value.shape)
+
+    def size(self, index: int, axis: int) -> int | None:
+        """One size of this input, as far as it is known."""
+        shape = self.shape(index)
+        return shape[axis] if shape is not None and -len(shape) <= axis < len(shape) else None
+
+    @property
+    def output(self) -> tuple[int, ...] | None:
+        """The shape of the first output, where all its sizes are settled."""
+        return settled(in_numbers(self.output_shape))
+
+    @property
+    def length(self) -> int:
+        """How many elements the input of number `index` itself has, where that is known; else 1."""
+        shape = settled(self.shape(self.index))
+        return math.prod(shape) if shape is not None else 1
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from onnxctl.model.nodes import attribute
-from onnxctl.runtime.sizes import Shape, Size, Value
+from onnxctl.runtime.sizes import settled
 from onnxctl.runtime.trace import Use
 
 Kind = Literal["integers", "uniform", "normal", "constant", "listed", "choice", "ascending", "coin"]
@@ -39,48 +39,11 @@ class Domain:
 Rule = Callable[[Use], Domain | None]
 
 
-# ---------------------------------------------------------------- reading a use
-
-
-def _sizes(shape: Shape) -> tuple[int | None, ...] | None:
-    """The shape with every settled size as a number."""
-    if shape is None:
-        return None
-    return tuple(dim.value if isinstance(dim, Size) else dim for dim in shape)
-
-
-def _input(use: Use, index: int) -> Value | None:
-    return use.inputs[index] if index < len(use.inputs) else None
-
-
-def _shape(use: Use, index: int) -> tuple[int | None, ...] | None:
-    value = _input(use, index)
-    return None if value is None else _sizes(value.shape)
-
-
-def _size(use: Use, index: int, axis: int) -> int | None:
-    shape = _shape(use, index)
-    return shape[axis] if shape is not None and -len(shape) <= axis < len(shape) else None
-
-
-def _static(shape: tuple[int | None, ...] | None) -> tuple[int, ...] | None:
-    if shape is None or None in shape:
-        return None
-    return tuple(dim for dim in shape if dim is not None)
-
-
-def _output(use: Use) -> tuple[int, ...] | None:
-    return _static(_sizes(use.output_shape))
-
-
-def _length(use: Use) -> int:
-    """How many elements the input itself has, where it is a vector of known length; else 1."""
-    shape = _static(_shape(use, use.index))
-    return math.prod(shape) if shape is not None else 1
+# ---------------------------------------------------------------- domains
 
 
 def _table(use: Use, index: int) -> str:
-    value = _input(use, index)
+    value = use.input(index)
     return f"{use.node.op_type} of {value.name!r}" if value is not None else use.node.op_type
 
 
@@ -104,7 +67,7 @@ def _rows(table: int, axis: int | str = 0, default_axis: int = 0) -> Rule:
 
     def rule(use: Use) -> Domain:
         at = axis if isinstance(axis, int) else attribute(use.node, axis, default_axis)
-        size = _size(use, table, at)
+        size = use.size(table, at)
         if not size:
             return _integers(0, 0, f"0 (index for {_table(use, table)}, whose size is not known)")
         return _integers(0, size - 1, f"integers 0..{size - 1} (index for {_table(use, table)})")
@@ -113,7 +76,7 @@ def _rows(table: int, axis: int | str = 0, default_axis: int = 0) -> Rule:
 
 
 def _scatter(use: Use) -> Domain | None:
-    size = _size(use, 0, attribute(use.node, "axis", 0))
+    size = use.size(0, attribute(use.node, "axis", 0))
     if not size:
         return _integers(0, 0, f"0 (index for {_table(use, 0)}, whose size is not known)")
     words = f"0..{size - 1} in turn (targets of {_table(use, 0)}, which must differ)"
@@ -122,7 +85,7 @@ def _scatter(use: Use) -> Domain | None:
 
 def _rows_of_many(use: Use) -> Domain:
     """GatherND and ScatterND: the last axis of the indices walks the first axes of the data."""
-    depth, shape = _size(use, 1, -1), _shape(use, 0)
+    depth, shape = use.size(1, -1), use.shape(0)
     first = attribute(use.node, "batch_dims", 0)
     sizes = shape[first : first + depth] if shape is not None and depth is not None else ()
     bounds = [size for size in sizes if size is not None]
@@ -144,13 +107,13 @@ def _one_hot(use: Use) -> Domain | None:
 
 def constant_number(use: Use, index: int) -> float | None:
     """The first element of a constant input of numbers, None where it is no such thing."""
-    value = _input(use, index)
+    value = use.input(index)
     array = value.constant() if value is not None else None
     return float(array.reshape(-1)[0]) if array is not None and array.size and array.dtype.kind in "iuf" else None
 
 
 def _unpooled(use: Use) -> Domain:
-    count = _length(use)
+    count = use.length
     return Domain(kind="ascending", low=0, high=max(count - 1, 0), words="positions that differ (MaxUnpool)")
 
 
@@ -159,7 +122,7 @@ def _within(data: int, axis: int) -> Rule:
 
     def rule(use: Use) -> Domain:
         at = attribute(use.node, "time_axis", axis) if use.node.op_type == "ReverseSequence" else axis
-        size = _size(use, data, at) or 1
+        size = use.size(data, at) or 1
         return _integers(1, size, f"lengths 1..{size} (within {_table(use, data)})")
 
     return rule
@@ -170,7 +133,7 @@ def _within(data: int, axis: int) -> Rule:
 
 def _target(use: Use) -> Domain | None:
     """A target shape: the output's where the model states it, else one that always fits."""
-    wanted, output, data = _length(use), _output(use), _static(_shape(use, 0))
+    wanted, output, data = use.length, use.output, settled(use.shape(0))
     words = f"a shape for {use.node.op_type}"
     if output is not None and len(output) == wanted:
         return _exactly(words, *output)
@@ -187,7 +150,7 @@ def _target(use: Use) -> Domain | None:
 
 def _factors(use: Use) -> Domain:
     """Scales of Resize, repeats of Tile: what leads to the output stated, else ones."""
-    wanted, output, data = _length(use), _output(use), _static(_shape(use, 0))
+    wanted, output, data = use.length, use.output, settled(use.shape(0))
     words = f"factors of {use.node.op_type}"
     if output is None or data is None or len(output) != len(data) or len(data) != wanted or 0 in data:
         return _exactly(words, *[1] * wanted)
@@ -197,21 +160,21 @@ def _factors(use: Use) -> Domain:
 
 
 def _repeated(value: float, words: str) -> Rule:
-    return lambda use: _exactly(words, *[value] * _length(use))
+    return lambda use: _exactly(words, *[value] * use.length)
 
 
 def _counting(words: str) -> Rule:
-    return lambda use: _exactly(words, *range(_length(use)))
+    return lambda use: _exactly(words, *range(use.length))
 
 
 def _axes_of_ones(use: Use) -> Domain:
-    shape, wanted = _shape(use, 0) or (), _length(use)
+    shape, wanted = use.shape(0) or (), use.length
     ones = [axis for axis, dim in enumerate(shape) if dim == 1][:wanted]
     return _exactly("axes of size 1", *(ones if len(ones) == wanted else range(wanted)))
 
 
 def _shares(use: Use) -> Domain | None:
-    size, parts = _size(use, 0, attribute(use.node, "axis", 0)), _length(use)
+    size, parts = use.size(0, attribute(use.node, "axis", 0)), use.length
     if size is None:
         return None
     share = size // parts
@@ -220,24 +183,24 @@ def _shares(use: Use) -> Domain | None:
 
 def _top_k(use: Use) -> Domain:
     axis = attribute(use.node, "axis", -1)
-    output = _output(use)
-    size = output[axis] if output else min(_size(use, 0, axis) or 1, 3)
+    output = use.output
+    size = output[axis] if output else min(use.size(0, axis) or 1, 3)
     return _exactly("k of TopK", size)
 
 
 def _range_limit(use: Use) -> Domain:
-    output = _output(use)
+    output = use.output
     return _exactly("limit of Range", output[0] if output else 5)
 
 
 def _whole_axis(use: Use) -> Domain | None:
-    size = _size(use, 0, 1)
+    size = use.size(0, 1)
     return None if size is None else _exactly("length of the signal", size)
 
 
 def _frame(share: int) -> Rule:
     def rule(use: Use) -> Domain:
-        output, size = _output(use), _size(use, 0, 1) or 16
+        output, size = use.output, use.size(0, 1) or 16
         if output is not None and len(output) == 4:
             frames, bins = output[1], output[2]
             length = (bins - 1) * 2 if attribute(use.node, "onesided", 1) else bins
@@ -249,13 +212,13 @@ def _frame(share: int) -> Rule:
 
 
 def _image_of_columns(use: Use) -> Domain:
-    output = _output(use)
-    return _exactly("image shape of Col2Im", *(output[2:] if output else [4] * _length(use)))
+    output = use.output
+    return _exactly("image shape of Col2Im", *(output[2:] if output else [4] * use.length))
 
 
 def _block_of_columns(use: Use) -> Domain:
     """The block whose area and number of positions in the image fit the columns."""
-    output, rows, columns, rank = _output(use), _size(use, 0, 1), _size(use, 0, 2), _length(use)
+    output, rows, columns, rank = use.output, use.size(0, 1), use.size(0, 2), use.length
     area = rows // output[1] if output and rows else 1
     steps, spread = (attribute(use.node, name) or [1] * rank for name in ("strides", "dilations"))
     pads = attribute(use.node, "pads") or [0] * (2 * rank)
@@ -278,7 +241,7 @@ def _factorizations(number: int, count: int) -> Iterator[tuple[int, ...]]:
 
 
 def _grid_size(use: Use) -> Domain | None:
-    output = _output(use)
+    output = use.output
     return None if output is None else _exactly("size of AffineGrid", output[0], 2, *output[1:-1])
 
 
@@ -286,7 +249,7 @@ def _total_length(less: int) -> Rule:
     """com.microsoft GroupQueryAttention: past and new positions together."""
 
     def rule(use: Use) -> Domain:
-        total = (_size(use, 0, 1) or 1) + (_size(use, 3, 2) or 0)
+        total = (use.size(0, 1) or 1) + (use.size(3, 2) or 0)
         return Domain(kind="constant", low=total - less, high=total - less, words=f"{total - less} (total length)")
 
     return rule
@@ -317,7 +280,7 @@ def _known_words(*names: str) -> Rule:
 
 
 def _compared_words(use: Use) -> Domain | None:
-    other = _input(use, 1 - use.index)
+    other = use.input(1 - use.index)
     array = other.constant() if other is not None else None
     if array is None or array.dtype != object:
         return None
@@ -360,7 +323,7 @@ RULES: Mapping[tuple[str, int], Rule] = {
     **dict.fromkeys([("Reshape", 1), ("Expand", 1), ("ConstantOfShape", 0), ("CenterCropPad", 1)], _target),
     **dict.fromkeys([("Resize", 3), ("MaxUnpool", 2)], _target),
     **dict.fromkeys([("Resize", 2), ("Upsample", 1), ("Tile", 1)], _factors),
-    ("Resize", 1): lambda use: _exactly("the whole", *[0.0] * (_length(use) // 2), *[1.0] * (_length(use) // 2)),
+    ("Resize", 1): lambda use: _exactly("the whole", *[0.0] * (use.length // 2), *[1.0] * (use.length // 2)),
     ("Slice", 1): _repeated(0, "starts of Slice"),
     ("Slice", 2): _repeated(LARGE_INDEX, "ends of Slice"),
     ("Slice", 3): _counting("axes of Slice"),
@@ -374,7 +337,7 @@ RULES: Mapping[tuple[str, int], Rule] = {
     **{(f"Reduce{name}", 1): _counting(f"axes of Reduce{name}") for name in ("L1", "L2", "SumSquare")},
     **{(f"Reduce{name}", 1): _counting(f"axes of Reduce{name}") for name in ("LogSum", "LogSumExp")},
     ("Split", 1): _shares,
-    ("SplitToSequence", 1): lambda use: _shares(use) if _shape(use, 1) else _exactly("size of the parts", 1),
+    ("SplitToSequence", 1): lambda use: _shares(use) if use.shape(1) else _exactly("size of the parts", 1),
     ("CumSum", 1): _fixed(0, "0 (an axis)"),
     ("CumProd", 1): _fixed(0, "0 (an axis)"),
     ("Trilu", 1): _fixed(0, "0 (a diagonal)"),
