@@ -13,28 +13,32 @@ import os
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from onnxctl.child import CONTINUE, Child
 from onnxctl.errors import OnnxctlError, UsageError
 from onnxctl.memory import usual_memory_bytes
 from onnxctl.reports import (
-    ErrorReport,
-    Finding,
-    Ratio,
     RunConfig,
     RunManyReport,
-    VariantReport,
     decode,
     encode,
 )
-from onnxctl.runtime.environment import describe_environment, usable_cpu_count
-from onnxctl.runtime.judging import ratio_of
-from onnxctl.runtime.measure import PRELOAD, left_to_the_cpu, memory_limit
+from onnxctl.runtime.contestants import (
+    Contestant,
+    doubts_of,
+    doubts_of_groups,
+    doubts_of_ratios,
+    ratio_to,
+    reach,
+    report_of,
+)
+from onnxctl.runtime.environment import describe_environment
+from onnxctl.runtime.measure import PRELOAD, memory_limit
 from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, estimate_memory_bytes
 from onnxctl.runtime.providers import CPU
-from onnxctl.runtime.statistics import compare_pairs, percentile, summarize_latency
-from onnxctl.runtime.timing import FEW_SAMPLES, MAXIMUM_RUN_COUNT, Timing, doubts_of_load, load_average
+from onnxctl.runtime.statistics import percentile
+from onnxctl.runtime.timing import MAXIMUM_RUN_COUNT, Timing, load_average
 from onnxctl.runtime.turns import WARM_RUN_NS, Participant
 from onnxctl.runtime.variants import Variant
 
@@ -50,36 +54,6 @@ LEAST_TURN_COUNT = 3
 MOST_TURN_COUNT = 100
 SLOW_RUN_NS = 1_000_000_000
 """Where a run takes longer than this, one turn makes a round."""
-
-
-@dataclass(slots=True)
-class _Contestant:
-    """What is known of one variant so far. turns are the medians of its turns, by round."""
-
-    variant: Variant
-    estimated_bytes: int
-    error: OnnxctlError | None = None
-    participant: Participant | None = None
-    turns: list[list[float]] = field(default_factory=list)
-    samples_ns: list[int] = field(default_factory=list)
-    elapsed_ns: int = 0
-
-    @property
-    def config(self) -> RunConfig:
-        return self.variant.config
-
-    @property
-    def opened(self) -> Participant:
-        assert self.participant is not None
-        return self.participant
-
-    @property
-    def is_slow(self) -> bool:
-        return self.opened.warm_run_ns > self.config.duration_s * 1e9
-
-    @property
-    def time_is_up(self) -> bool:
-        return self.elapsed_ns >= self.config.duration_s * 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +86,7 @@ def run_contest(
     """
     load = load_average()
     estimates = {path: estimate_memory_bytes(path) for path in {each.config.path for each in variants}}
-    contestants = [_Contestant(each, estimates[each.config.path]) for each in variants]
+    contestants = [Contestant(each, estimates[each.config.path]) for each in variants]
     order = random.Random(seed)
     most = _most_rounds(variants[0].config)
     turn_counts: list[int] = []
@@ -121,7 +95,8 @@ def run_contest(
         for number in range(most):
             groups = _groups_that_fit([each for each in contestants if each.error is None])
             apart.append(len(groups))
-            order.shuffle(groups)
+            if number > 0:  # in the first round the first variant goes first: others are held against its outputs
+                order.shuffle(groups)
             round_ = _Round(target, folder, number, most)
             turn_counts.append(min(_play(group, round_, order, progress) for group in groups))
             running = [each for each in contestants if each.error is None]
@@ -131,7 +106,7 @@ def run_contest(
                 break
     first = next(each for each in contestants if each.error is None)
     return RunManyReport(
-        variants=tuple(_report(each, first) for each in contestants),
+        variants=tuple(report_of(each, first) for each in contestants),
         round_count=len(turn_counts),
         turn_count=turn_counts[-1],
         seed=seed,
@@ -139,7 +114,7 @@ def run_contest(
         allowed=None,
         exit_code=0,
         environment=describe_environment(CPU),
-        findings=(*_doubts(contestants, load), *_doubts_of_ratios(contestants, first), *_told_apart(max(apart))),
+        findings=(*doubts_of(contestants, load), *doubts_of_ratios(contestants, first), *doubts_of_groups(max(apart))),
     )
 
 
@@ -152,20 +127,26 @@ def _batch_count(config: RunConfig) -> int:
     return -(-(config.run_count or 0) // config.concurrency)
 
 
-def _is_enough(running: Sequence[_Contestant], round_count: int) -> bool:
+def _is_enough(running: Sequence[Contestant], round_count: int) -> bool:
     if running[0].config.run_count is not None:
         return False
     least = LEAST_SLOW_ROUND_COUNT if any(each.is_slow for each in running) else LEAST_ROUND_COUNT
     return round_count >= least and (_all_known(running) or all(each.time_is_up for each in running))
 
 
+def _all_known(contestants: Sequence[Contestant]) -> bool:
+    first, *others = contestants
+    precision = first.config.precision
+    return bool(precision) and all(reach(ratio_to(each, first)) <= precision for each in others)
+
+
 # ---------------------------------------------------------------- who is open at the same time
 
 
-def _groups_that_fit(contestants: Sequence[_Contestant]) -> list[list[_Contestant]]:
+def _groups_that_fit(contestants: Sequence[Contestant]) -> list[list[Contestant]]:
     """The contestants in groups, as few and large as fit into the available memory; one too large for it is alone."""
     room = usual_memory_bytes()
-    groups: list[list[_Contestant]] = []
+    groups: list[list[Contestant]] = []
     free: list[float] = []
     for each in contestants:
         need = _memory_needed(each)
@@ -179,7 +160,7 @@ def _groups_that_fit(contestants: Sequence[_Contestant]) -> list[list[_Contestan
     return groups
 
 
-def _memory_needed(contestant: _Contestant) -> int:
+def _memory_needed(contestant: Contestant) -> int:
     """What it needed when it was open, or what models of its size usually need."""
     if contestant.participant is not None:
         return contestant.participant.peak_memory_bytes
@@ -189,10 +170,10 @@ def _memory_needed(contestant: _Contestant) -> int:
 # ---------------------------------------------------------------- a round
 
 
-def _play(group: Sequence[_Contestant], round_: _Round, order: random.Random, progress: Callable[[str], None]) -> int:
+def _play(group: Sequence[Contestant], round_: _Round, order: random.Random, progress: Callable[[str], None]) -> int:
     """Start every variant of the group anew and let them take turns; how many turns each had."""
     with contextlib.ExitStack() as stack:
-        children: list[tuple[_Contestant, Child]] = []
+        children: list[tuple[Contestant, Child]] = []
         for number, each in enumerate(group, 1):
             progress(f"{round_.name}: opening variant {number} of {len(group)}")
             child = stack.enter_context(Child(preload=PRELOAD, memory_bytes=memory_limit(each.config)))
@@ -216,7 +197,7 @@ def _play(group: Sequence[_Contestant], round_: _Round, order: random.Random, pr
 
 
 @contextlib.contextmanager
-def _failures_noted(contestant: _Contestant) -> Iterator[None]:
+def _failures_noted(contestant: Contestant) -> Iterator[None]:
     """An error of one variant costs the others nothing; only what was asked wrongly ends it all."""
     try:
         yield
@@ -247,7 +228,7 @@ def _sizes_name(config: RunConfig) -> str:
     return "sizes-" + "-".join(str(size) for _, size in sorted(config.dims))
 
 
-def _turn_count(contestants: Sequence[_Contestant], round_: _Round) -> int:
+def _turn_count(contestants: Sequence[Contestant], round_: _Round) -> int:
     """How many turns each takes: as many as the slowest has time for."""
     if not contestants:
         return 0
@@ -260,7 +241,7 @@ def _turn_count(contestants: Sequence[_Contestant], round_: _Round) -> int:
     return count if config.run_count is None else min(count, _share(_batch_count(config), round_.most, round_.number))
 
 
-def _run_count(contestant: _Contestant, round_: _Round, turn: int, turn_count: int) -> int:
+def _run_count(contestant: Contestant, round_: _Round, turn: int, turn_count: int) -> int:
     config = contestant.config
     if config.run_count is not None:
         batches = _share(_share(_batch_count(config), round_.most, round_.number), turn_count, turn)
@@ -274,7 +255,7 @@ def _share(total: int, parts: int, part: int) -> int:
     return total * (part + 1) // parts - total * part // parts
 
 
-def _take_turn(child: Child, contestant: _Contestant, run_count: int) -> None:
+def _take_turn(child: Child, contestant: Contestant, run_count: int) -> None:
     config = contestant.config
     request = {"run_count": run_count, "untimed_count": 1 if contestant.opened.warm_run_ns < WARM_RUN_NS else 0}
     answer, _ = child.call(
@@ -284,121 +265,3 @@ def _take_turn(child: Child, contestant: _Contestant, run_count: int) -> None:
     contestant.turns[-1].append(percentile(sorted(timing.samples_ns), 50))
     contestant.samples_ns += timing.samples_ns
     contestant.elapsed_ns += timing.elapsed_ns or sum(timing.samples_ns)
-
-
-# ---------------------------------------------------------------- what it says
-
-
-def _ratio(contestant: _Contestant, first: _Contestant) -> Ratio:
-    rounds = [
-        list(zip(theirs, mine, strict=False)) for theirs, mine in zip(first.turns, contestant.turns, strict=False)
-    ]
-    return ratio_of(compare_pairs(rounds))
-
-
-def _all_known(contestants: Sequence[_Contestant]) -> bool:
-    first, *others = contestants
-    precision = first.config.precision
-    return bool(precision) and all(_reach(_ratio(each, first)) <= precision for each in others)
-
-
-def _reach(ratio: Ratio) -> float:
-    """Half the width of the interval, as a share of the ratio."""
-    return (ratio.high - ratio.low) / 2 / ratio.ratio
-
-
-def _report(contestant: _Contestant, first: _Contestant) -> VariantReport:
-    config, error, opened = contestant.config, contestant.error, contestant.participant
-    report = VariantReport(
-        label=contestant.variant.label,
-        path=config.path,
-        provider=",".join(config.providers),
-        dims=config.dims,
-        intra_op_threads=config.intra_op_threads,
-        graph_optimization=config.graph_optimization,
-        exit_code=0 if error is None else error.exit_code,
-    )
-    if error is not None or opened is None:
-        assert error is not None
-        told = ErrorReport(
-            error=type(error).__name__, message=error.message, hint=error.hint, exit_code=error.exit_code
-        )
-        return replace(report, error=told)
-    latency = summarize_latency(contestant.samples_ns)
-    return replace(
-        report,
-        load_ns=opened.load_ns,
-        first_run_ns=opened.first_run_ns,
-        latency=latency,
-        throughput_per_second=len(contestant.samples_ns) * 1e9 / contestant.elapsed_ns,
-        peak_memory_bytes=opened.peak_memory_bytes,
-        placement=opened.placement,
-        nodes_on_cpu=opened.nodes_on_cpu,
-        ratio=None if contestant is first else _ratio(contestant, first),
-        outputs=opened.outputs,
-        verification=opened.verification,
-        samples_ns=tuple(contestant.samples_ns),
-    )
-
-
-def _doubts(contestants: Sequence[_Contestant], load: float) -> Iterator[Finding]:
-    for each in contestants:
-        if each.error is not None:
-            yield Finding(
-                code="variant-failed",
-                severity="error",
-                message=each.error.message.removeprefix(f"{each.variant.label}: "),
-                hint=each.error.hint,
-                where=each.variant.label,
-            )
-            continue
-        opened = each.opened
-        total = sum(placed.node_count for placed in opened.placement)
-        for found in left_to_the_cpu(each.config.providers[0], len(opened.nodes_on_cpu), total):
-            yield replace(found, where=each.variant.label)
-        if opened.outputs is not None and opened.outputs.status == "different":
-            yield Finding(
-                code="outputs-differ",
-                severity="warning",
-                message=f"it gives other outputs than the first variant: {opened.outputs.reason}",
-                where=each.variant.label,
-            )
-    yield from doubts_of_load(load, usable_cpu_count())
-
-
-def _doubts_of_ratios(contestants: Sequence[_Contestant], first: _Contestant) -> Iterator[Finding]:
-    """Where the figures are fewer, or the intervals wider, than what was asked for; the worst stands for all."""
-    ran = [each for each in contestants if each.error is None]
-    fewest = min(ran, key=lambda each: len(each.samples_ns))
-    if len(fewest.samples_ns) < FEW_SAMPLES:
-        yield Finding(
-            code="too-few-samples",
-            severity="warning",
-            message=f"{len(fewest.samples_ns)} runs of a variant say little about it",
-            hint=f"time at least {FEW_SAMPLES} runs: --runs or --duration",
-            where=fewest.variant.label,
-        )
-    precision = first.config.precision
-    reaches = {each.variant.label: _reach(_ratio(each, first)) for each in ran if each is not first}
-    wide = {label: reach for label, reach in reaches.items() if precision and reach > precision}
-    if wide:
-        worst = max(wide, key=lambda label: wide[label])
-        others = f"; {len(wide)} of {len(reaches)} are wider than that" if len(wide) > 1 else ""
-        yield Finding(
-            code="imprecise",
-            severity="warning",
-            message=f"its ratio is known to {wide[worst] * 100:.2g} % only, not to {precision * 100:g} %{others}",
-            hint="raise --duration, or quieten the machine",
-            where=worst,
-        )
-
-
-def _told_apart(group_count: int) -> Iterator[Finding]:
-    if group_count > 1:
-        yield Finding(
-            code="variants-apart",
-            severity="info",
-            message=f"the variants don't fit into memory together: {group_count} groups took turns, each round in "
-            "random order, and a slow change of the machine between them counts as a difference",
-            hint="compare fewer at once, or close what else uses memory",
-        )

@@ -23,7 +23,7 @@ from onnxctl.reports import (
     decode,
     encode,
 )
-from onnxctl.runtime.device import device_of, time_phases
+from onnxctl.runtime.device import Device, device_of, time_phases
 from onnxctl.runtime.environment import (
     cpu_clock_mhz,
     describe_environment,
@@ -34,7 +34,6 @@ from onnxctl.runtime.environment import (
 from onnxctl.runtime.expectations import check_outputs
 from onnxctl.runtime.failures import run_failure
 from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, ModelCheck, Opened, open_for_run
-from onnxctl.runtime.placement import describe_placement, nodes_left_to_cpu
 from onnxctl.runtime.providers import resolve
 from onnxctl.runtime.saving import StagedOutputs, check_form, stage_outputs, write_outputs
 from onnxctl.runtime.session import Session
@@ -169,7 +168,8 @@ def measure(
 ) -> Answer:
     """Child target: measure as request["config"] says, if check finds nothing; the answer is a RunReport."""
     config: RunConfig = decode(RunConfig, request["config"])
-    device_before = _device_memory(config)
+    device = device_of(config)
+    device_before = _device_memory(device)
     opened = open_for_run(config, request["memory_bytes"], progress, check=check)
     clock_before = cpu_clock_mhz()
     timing = _time(opened, config, progress)
@@ -180,10 +180,10 @@ def measure(
         clock_before_mhz=clock_before,
         clock_after_mhz=cpu_clock_mhz(),
     )
-    device_after = _device_memory(config)
+    device_after = _device_memory(device)
     grown = None if device_before is None or device_after is None else max(0, device_after - device_before)
     memory = peak_memory_bytes()
-    phases = _phases(opened, config)
+    phases = None if device.kind == "cpu" else time_phases(opened.session, opened.feeds.values, device)
     if request["save_to"] is not None:
         names = [each.name for each in opened.session.outputs]
         write_outputs(request["save_to"], opened.feeds.values, names, opened.outputs)
@@ -207,13 +207,7 @@ def _time(opened: Opened, config: RunConfig, news: Callable[[str], None]) -> Tim
         raise run_failure(error, config.path) from error
 
 
-def _phases(opened: Opened, config: RunConfig) -> DevicePhases | None:
-    device = device_of(config)
-    return None if device.kind == "cpu" else time_phases(opened.session, opened.feeds.values, device)
-
-
-def _device_memory(config: RunConfig) -> int | None:
-    device = device_of(config)
+def _device_memory(device: Device) -> int | None:
     return device_memory_used_bytes(device.number) if device.kind == "cuda" else None
 
 
@@ -230,15 +224,14 @@ def _report(
 
     session, feeds = opened.session, opened.feeds
     latency = summarize_latency(timing.samples_ns)
-    left = nodes_left_to_cpu(session.placement, [each.provider for each in session.chain], session.log)
+    placement, left = session.nodes_by_provider, session.nodes_on_cpu
     precision = config.precision if config.run_count is None and config.concurrency == 1 else 0.0
-    total = sum(len(each.nodes) for each in session.placement)
     return RunReport(
         path=config.path,
         provider=",".join(each.name for each in session.chain),
         session_providers=session.providers,
         provider_options=options_in_effect(session),
-        placement=describe_placement(session.placement, {}),
+        placement=placement,
         nodes_on_cpu=left,
         device_copy_count=None,
         seed=config.seed,
@@ -277,7 +270,7 @@ def _report(
         environment=describe_environment(session.provider),
         findings=(
             *_custom_code(config),
-            *left_to_the_cpu(session.provider.name, len(left), total),
+            *left_to_the_cpu(session.provider.name, placement, left),
             *doubts(timing, conditions, precision=precision),
         ),
         samples_ns=timing.samples_ns,
@@ -307,14 +300,17 @@ def _custom_code(config: RunConfig) -> tuple[Finding, ...]:
     )
 
 
-def left_to_the_cpu(provider: str, on_cpu: int, total: int) -> tuple[Finding, ...]:
+def left_to_the_cpu(
+    provider: str, placement: Sequence[NodePlacement], nodes_on_cpu: Sequence[NodeOnCpu]
+) -> tuple[Finding, ...]:
     """The finding that a provider did not take every node."""
-    if not on_cpu:
+    if not nodes_on_cpu:
         return ()
+    total = sum(each.node_count for each in placement)
     return (
         Finding(
             code="nodes-on-cpu",
             severity="warning",
-            message=f"{provider} did not take {on_cpu} of {total} nodes: they run on the CPU",
+            message=f"{provider} did not take {len(nodes_on_cpu)} of {total} nodes: they run on the CPU",
         ),
     )

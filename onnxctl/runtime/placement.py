@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onnxctl.reports import NodeOnCpu, NodePlacement, OperatorCount
@@ -36,17 +36,10 @@ class ProviderNodes:
     nodes: tuple[AssignedNode, ...]
 
 
-def describe_placement(
-    placement: Sequence[ProviderNodes], time_shares: Mapping[str, float]
-) -> tuple[NodePlacement, ...]:
-    """How many nodes of which operators each provider runs; time_shares by provider, as far as measured."""
+def describe_placement(placement: Sequence[ProviderNodes]) -> tuple[NodePlacement, ...]:
+    """How many nodes of which operators each provider runs."""
     return tuple(
-        NodePlacement(
-            provider=each.provider,
-            node_count=len(each.nodes),
-            operators=_operators(each.nodes),
-            time_share=time_shares.get(each.provider),
-        )
+        NodePlacement(provider=each.provider, node_count=len(each.nodes), operators=_operators(each.nodes))
         for each in placement
     )
 

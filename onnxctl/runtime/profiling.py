@@ -21,7 +21,6 @@ from onnxctl.runtime.failures import run_failure
 from onnxctl.runtime.fusion import original_nodes
 from onnxctl.runtime.measure import call_child, memory_limit
 from onnxctl.runtime.opening import Opened, open_for_run, settings_of
-from onnxctl.runtime.placement import nodes_left_to_cpu
 from onnxctl.runtime.providers import resolve
 from onnxctl.runtime.recording import COPIES, KernelRun, NodeKey, Recording, read_events, trace_events
 from onnxctl.runtime.saving import check_target, stage_outputs
@@ -126,14 +125,13 @@ def profile(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
         progress("measuring the machine's peak")
         peak = _peak(config, nodes)
     session = opened.session
-    asked = [each.provider for each in session.chain]
     run_us = recording.run_us[_FIRST_TIMED:]
     record = ProfileRecord(
         run_count=len(run_us),
         run_ns=middle_mean(run_us) * 1e3,
         nodes_ns=_time_us(recording.kernels, len(run_us)) * 1e3,
         nodes=nodes,
-        nodes_on_cpu=nodes_left_to_cpu(session.placement, asked, session.log),
+        nodes_on_cpu=session.nodes_on_cpu,
         copy_count=sum(each.op_type in COPIES for each in nodes),
         time_shares=_shares(nodes),
         peak=peak,

@@ -15,10 +15,10 @@ from typing import Any
 
 from onnxctl.child import Answer, Blob, Progress
 from onnxctl.errors import OnnxctlError, ProviderUnavailable, UnsupportedModel, UsageError
-from onnxctl.reports import JSON, GraphOptimization, ProviderOption
+from onnxctl.reports import JSON, GraphOptimization, NodeOnCpu, NodePlacement, ProviderOption
 from onnxctl.runtime import library
 from onnxctl.runtime.failures import cleaned, load_failure, provider_failure, run_failure
-from onnxctl.runtime.placement import AssignedNode, ProviderNodes
+from onnxctl.runtime.placement import AssignedNode, ProviderNodes, describe_placement, nodes_left_to_cpu
 from onnxctl.runtime.plugins import check_options, options_of, plugins_of
 from onnxctl.runtime.providers import CPU, ExecutionProvider, how_to_get, resolve, unusable
 
@@ -87,6 +87,16 @@ class Session:
     def provider(self) -> ExecutionProvider:
         """The first provider of the chain."""
         return self.chain[0]
+
+    @property
+    def nodes_by_provider(self) -> tuple[NodePlacement, ...]:
+        """The placement as reports have it."""
+        return describe_placement(self.placement)
+
+    @property
+    def nodes_on_cpu(self) -> tuple[NodeOnCpu, ...]:
+        """The nodes that fell to the CPU although another provider was asked for first, and why."""
+        return nodes_left_to_cpu(self.placement, [each.provider for each in self.chain], self.log)
 
     def bare_run(self, feeds: Mapping[str, object]) -> Callable[[], object]:
         """onnxruntime's own run on these inputs, with nothing of ours around it: it raises one of `failures`."""

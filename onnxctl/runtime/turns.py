@@ -16,7 +16,6 @@ from onnxctl.runtime.expectations import check_against_first, check_outputs
 from onnxctl.runtime.failures import run_failure
 from onnxctl.runtime.measure import require_all
 from onnxctl.runtime.opening import ModelCheck, Opened, data_sets_of, open_for_run, settings_of
-from onnxctl.runtime.placement import describe_placement, nodes_left_to_cpu
 from onnxctl.runtime.saving import write_outputs
 from onnxctl.runtime.statistics import percentile
 from onnxctl.runtime.timing import Timing, time_at_once, time_many, time_runs
@@ -55,9 +54,7 @@ def take_part(
     config: RunConfig = decode(RunConfig, request["config"])
     opened, follows = _open(config, request["reference"], request["memory_bytes"], check)
     session = opened.session
-    left = nodes_left_to_cpu(session.placement, [each.provider for each in session.chain], session.log)
-    placement = describe_placement(session.placement, {})
-    require_all(config, session.providers, placement, left)
+    require_all(config, session.providers, session.nodes_by_provider, session.nodes_on_cpu)
     run = session.bare_run(opened.feeds.values)
     try:
         participant = Participant(
@@ -65,8 +62,8 @@ def take_part(
             first_run_ns=opened.first_run_ns,
             warm_run_ns=_warm_up(opened, config),
             peak_memory_bytes=peak_memory_bytes(),
-            placement=placement,
-            nodes_on_cpu=left,
+            placement=session.nodes_by_provider,
+            nodes_on_cpu=session.nodes_on_cpu,
             outputs=check_against_first(opened, config.seed) if follows and request["compare"] else None,
             verification=_verify(opened, config) if config.verify and request["compare"] else (),
         )
