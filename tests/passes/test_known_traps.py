@@ -222,3 +222,17 @@ def test_of_two_open_sizes_that_meet_either_may_be_one(optimize: Optimizer, size
     n, m = sizes
     feeds = {"mask": np.full(n, True), "x": np.ones((2, m), np.float32), "c": np.ones(n, np.float32)}
     assert_equal_outputs(optimized, feeds)
+
+
+@pytest.mark.parametrize(
+    "middle", ["INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32", "UINT64", "FLOAT", "FLOAT16"]
+)
+def test_what_a_few_integers_of_an_input_lose_in_a_narrower_type_is_lost(optimize: Optimizer, middle: str) -> None:
+    """The contents of small inputs are followed as symbols, and a Cast there and back was taken for nothing."""
+    to = TensorProto.DataType.Value(middle)
+    optimized = optimize(
+        HEAD
+        + f"""agraph (int64[5] x) => (int64[5] y, int64[5] z) {{
+            a = Cast<to = {to}>(x)  y = Cast<to = 7>(a)  b = Neg(x)  c = Cast<to = {to}>(b)  z = Cast<to = 7>(c) }}"""
+    )
+    assert_equal_outputs(optimized, {"x": np.array([1, 3001, -7, 2**24 + 1, -(2**31) - 5])})

@@ -14,7 +14,15 @@ from collections.abc import Callable
 from onnx import TensorProto
 
 from onnxctl.model import dimensions
-from onnxctl.model.dimensions import Dimension, Expression, exact_quotient, is_at_least, lower_bound, positive_part
+from onnxctl.model.dimensions import (
+    Dimension,
+    Expression,
+    exact_quotient,
+    is_at_least,
+    lower_bound,
+    positive_part,
+    symbols,
+)
 from onnxctl.model.propagation.facts import FLOAT_TYPES, INTEGER_TYPES, Element, Ratio
 
 Binary = Callable[[Element, Element, int | None], Element]
@@ -32,6 +40,7 @@ _INTEGER_RANGE: dict[int, tuple[int, int]] = {
     TensorProto.UINT32: (0, 2**32 - 1),
     TensorProto.UINT64: (0, 2**64 - 1),
 }
+_TOO_NARROW_FOR_SIZES = (TensorProto.INT8, TensorProto.INT16, TensorProto.UINT8, TensorProto.UINT16)
 
 
 def _rounded(value: float, dtype: int | None) -> float | None:
@@ -45,9 +54,9 @@ def _rounded(value: float, dtype: int | None) -> float | None:
 
 
 def _within(value: Element, dtype: int | None) -> Element:
-    """The integer if its type can hold it (symbolic sizes are taken to fit), else unknown: runtimes would wrap."""
+    """The integer if its type can hold it, else unknown: runtimes would wrap. Sizes are taken to fit into 32 bits."""
     if isinstance(value, Expression):
-        return value
+        return None if dtype in _TOO_NARROW_FOR_SIZES else value
     least, most = _INTEGER_RANGE.get(dtype or 0, (0, -1))
     return value if isinstance(value, int) and least <= value <= most else None
 
@@ -302,7 +311,10 @@ def square_root(value: Element, dtype: int | None) -> Element:
 
 
 def cast(value: Element, source: int | None, target: int | None) -> Element:
-    """The element in another type: floats become integers towards zero."""
+    """The element in another type: floats become integers towards zero.
+
+    Sizes are taken to fit into 32 bits, and into the digits of a float; what an input holds may not.
+    """
     if value is None:
         return None
     if target == TensorProto.BOOL:
@@ -315,7 +327,18 @@ def cast(value: Element, source: int | None, target: int | None) -> Element:
             return _truncated(value.numerator, value.denominator)
         if isinstance(value, float):
             return _within(int(value), target) if math.isfinite(value) else None
+        if isinstance(value, Expression) and not (target == TensorProto.INT64 or _is_size(value, target)):
+            return None
         return _within(int(value) if isinstance(value, bool) else value, target)
     if target in FLOAT_TYPES:
-        return _rounded(float(value), target) if isinstance(value, int | float) else value
+        if isinstance(value, int | float):
+            return _rounded(float(value), target)
+        exact = not isinstance(value, Expression) or _is_size(value, target)
+        return value if exact and target in (TensorProto.FLOAT, TensorProto.DOUBLE) else None
     return None
+
+
+def _is_size(value: Expression, dtype: int) -> bool:
+    """Whether it is made of sizes alone, and is no less than the least number of the type."""
+    least = lower_bound(value) if dtype in (TensorProto.UINT32, TensorProto.UINT64) else 0
+    return least is not None and least >= 0 and all(each.minimum is not None for each in symbols(value))
