@@ -13,7 +13,7 @@ from tests.command_line import environment
 
 COMMAND_LINE = """
 import contextlib, os, signal, sys, time
-from onnxctl import __main__, cli
+from onnxctl import __main__, cli, signals
 
 MOMENT, NUMBER = sys.argv[1], int(sys.argv[2])
 
@@ -26,6 +26,14 @@ def in_a_destructor():
         def __del__(self):
             interrupt()
     Deaf()
+
+def in_the_hook_for_what_is_lost():
+    send_again = signals._send_again
+    def send_at_once(number):
+        signals._send_again = send_again
+        os.kill(os.getpid(), number)
+    signals._send_again = send_at_once
+    in_a_destructor()
 
 class ExtensionFileLoader:
     def exec_module(self):  # as native modules do that look whether another one is there
@@ -63,6 +71,7 @@ __main__.main()
 """
 MOMENTS = {
     "in_a_destructor": "",
+    "in_the_hook_for_what_is_lost": "",
     "while_a_native_module_loads": "",
     "in_the_text_of_an_exec": "",
     "while_it_cleans_up": "cleaned up\n",
