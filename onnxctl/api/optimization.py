@@ -231,4 +231,4 @@ def list_passes() -> tuple[tuple[str, str], ...]:
     """The passes in the order they run in: name, and what each does in a line."""
     from onnxctl.passes.pipeline import PIPELINE
 
-    return tuple((each.name, each.summary) for each in PIPELINE)
+    return tuple(dict.fromkeys((each.name, each.summary) for each in PIPELINE))

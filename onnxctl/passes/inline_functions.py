@@ -8,6 +8,7 @@ models with training information, which may call functions too.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from onnx import FunctionProto, NodeProto
 
@@ -19,25 +20,32 @@ from onnxctl.passes.transplant import transplant
 
 
 def inline_functions(graph: Graph, context: Context) -> int:
-    """Inline calls of functions that are called once; returns how many calls there were."""
+    """Inline calls of functions that are called once, in all scopes (from the top graph only); returns how many."""
     graphs = context.graphs
-    if not graphs.functions or context.model.proto.training_info:
+    if graph is not graphs.top or not graphs.functions or context.model.proto.training_info:
         return 0
     bodies = {function_key(each.proto): each for each in graphs.functions if isinstance(each.proto, FunctionProto)}
-    calls: Counter[tuple[str, ...]] = Counter()
-    for scope in graphs.scopes():
-        calls.update(function_key(each) for each in scope.nodes)
-    found = 0
-    for node in graph.nodes:
-        body = bodies.get(function_key(node))
-        if body is None or calls[function_key(node)] != 1:
+    calls = [(scope, node) for scope in graphs.scopes() for node in scope.nodes if function_key(node) in bodies]
+    counts = Counter(function_key(node) for _, node in calls)
+    inlined = set[int]()
+    for scope, node in calls:
+        body = bodies[function_key(node)]
+        if counts[function_key(node)] != 1 or not inlined.isdisjoint(map(id, _around(scope))):
             continue
-        if not _fits(graph, body, node):
+        context.enter(scope)
+        if not _fits(scope, body, node):
             context.skip(node, "its body is written for other versions of the operators than the model imports")
             continue
-        _inline(graph, body, node)
-        found += 1
-    return found
+        _inline(scope, body, node)
+        inlined.add(id(body))
+    return len(inlined)
+
+
+def _around(scope: Graph | None) -> Iterator[Graph]:
+    """The scope and those it stands in."""
+    while scope is not None:
+        yield scope
+        scope = scope.parent
 
 
 def _fits(graph: Graph, body: Graph, node: NodeProto) -> bool:

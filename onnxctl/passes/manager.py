@@ -95,8 +95,7 @@ def optimize_graphs(
         graphs.commit()
     return ManagerResult(
         passes=tuple(
-            PassOutcome(name=each.name, rewrite_count=counts[each.name], elapsed_ns=elapsed_ns[each.name])
-            for each in chosen
+            PassOutcome(name=name, rewrite_count=counts[name], elapsed_ns=elapsed_ns[name]) for name in counts
         ),
         refusals=context.refusals(),
         rounds=rounds,

@@ -72,8 +72,14 @@ from onnxctl.passes.share_sizes import share_sizes
 from onnxctl.passes.simplify_shape_arithmetic import simplify_shape_arithmetic
 from onnxctl.passes.unroll_loops import unroll_loops
 
+_REMOVE_UNUSED = Pass(
+    "remove_unused", remove_unused, "remove nodes, initializers, outputs and functions that nothing needs"
+)
+"""First, so that nobody works on what goes; and last, or it would take another round for what the others left."""
+
 PIPELINE: tuple[Pass, ...] = (
     Pass("lift_constants", lift_constants, "turn Constant nodes into initializers"),
+    _REMOVE_UNUSED,
     Pass("inline_functions", inline_functions, "put the body of a function in place of its only call"),
     Pass("eliminate_identity", eliminate_identity, "remove Identity and operators of one input that hand it on"),
     Pass("eliminate_dropout", eliminate_dropout, "remove Dropout at inference"),
@@ -148,6 +154,6 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("share_sizes", share_sizes, "compute each size of a dynamic shape once"),
     Pass("share_initializers", share_initializers, "keep one of several initializers of equal content"),
     Pass("eliminate_common_subexpressions", eliminate_common_subexpressions, "compute equal expressions once"),
-    Pass("remove_unused", remove_unused, "remove nodes, initializers, outputs and functions that nothing needs"),
+    _REMOVE_UNUSED,
 )
 """Cleaning first makes what follows cheaper; sharing comes before equal expressions: it makes more of them."""

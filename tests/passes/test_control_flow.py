@@ -185,3 +185,19 @@ def test_functions_within_functions(optimize: Optimizer) -> None:
     optimized = optimize(model, "inline_functions", "remove_unused")
     assert not optimized.after.functions
     assert_equal_outputs(optimized, {"x": np.array([1.5, -2], np.float32)})
+
+
+def test_a_long_chain_of_functions(optimize: Optimizer) -> None:
+    """Each calls the next one, so that no body is plain before the last; all the same it takes few rounds."""
+    count = 200
+    links = "\n".join(
+        f"""<opset_import: ["" : 17, "local" : 1], domain: "local"> f{at} (v) => (r)
+        {{ a = Neg(v)  r = {f"local.f{at + 1}" if at + 1 < count else "Exp"}(a) }}"""
+        for at in range(count)
+    )
+    text = f"""<ir_version: 8, opset_import: ["" : 17, "local" : 1]> agraph (float[n] x) => (float[n] y)
+        {{ y = local.f0(x) }} {links}"""
+    optimized = optimize(text, "inline_functions", "remove_unused", "eliminate_identity")
+    assert not optimized.after.functions
+    assert optimized.operators == {"Neg": count, "Exp": 1}
+    assert optimized.result.rounds <= 10
