@@ -34,7 +34,7 @@ from onnxctl.runtime.contestants import (
     report_of,
 )
 from onnxctl.runtime.environment import describe_environment
-from onnxctl.runtime.measure import PRELOAD, memory_limit
+from onnxctl.runtime.measure import PRELOAD, memory_limit, unknown_entries
 from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, estimate_memory_bytes
 from onnxctl.runtime.providers import CPU
 from onnxctl.runtime.statistics import percentile
@@ -114,7 +114,12 @@ def run_contest(
         allowed=None,
         exit_code=0,
         environment=describe_environment(CPU),
-        findings=(*doubts_of(contestants, load), *doubts_of_ratios(contestants, first), *doubts_of_groups(max(apart))),
+        findings=(
+            *unknown_entries(first.config),
+            *doubts_of(contestants, load),
+            *doubts_of_ratios(contestants, first),
+            *doubts_of_groups(max(apart)),
+        ),
     )
 
 

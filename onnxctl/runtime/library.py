@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import mmap
 import os
+import re
 import sys
 from dataclasses import dataclass
 from importlib import metadata
@@ -27,6 +29,7 @@ REQUIREMENTS = {
 2.0 on, onnxruntime-qnn is a plugin and no onnxruntime of its own."""
 
 _NATIVE_MODULE = "onnxruntime/capi/onnxruntime_pybind11_state"
+_NATIVE_FILE = re.compile(r"\.(so|pyd|dll|dylib)(\.|$)")
 _ERRORS_ONLY = 3
 _TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
 
@@ -164,6 +167,17 @@ def check_installation(installed: tuple[Distribution, ...]) -> tuple[Finding, ..
             ),
         )
     return ()
+
+
+def is_mentioned(name: str) -> bool:
+    """Whether a native file of the installed onnxruntime holds this name as a text of its own, to ask for it."""
+    folders = {each.native.path.parent for each in installed_distributions()}
+    files = [file for folder in folders for file in folder.iterdir() if _NATIVE_FILE.search(file.name)]
+    for path in files:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            if content.find(name.encode(errors="replace") + b"\0") >= 0:
+                return True
+    return not files
 
 
 def installed_version() -> str:

@@ -23,6 +23,7 @@ from onnxctl.reports import (
     decode,
     encode,
 )
+from onnxctl.runtime import library
 from onnxctl.runtime.device import Device, device_of, time_phases
 from onnxctl.runtime.environment import (
     cpu_clock_mhz,
@@ -270,6 +271,7 @@ def _report(
         environment=describe_environment(session.provider),
         findings=(
             *_custom_code(config),
+            *unknown_entries(config),
             *left_to_the_cpu(session.provider.name, placement, left),
             *doubts(timing, conditions, precision=precision),
         ),
@@ -297,6 +299,21 @@ def _custom_code(config: RunConfig) -> tuple[Finding, ...]:
             where=path,
         )
         for path in (*config.custom_ops, *(path for _, path in config.provider_libraries))
+    )
+
+
+def unknown_entries(config: RunConfig) -> tuple[Finding, ...]:
+    """The findings that onnxruntime does not know session config entries: it takes any name, and says nothing."""
+    return tuple(
+        Finding(
+            code="unknown-session-config",
+            severity="warning",
+            message=f"nothing in the installed onnxruntime mentions {name!r}: the entry most likely has no effect",
+            hint="check its spelling",
+            where=f"--session-config {name}",
+        )
+        for name, _ in config.session_config
+        if not library.is_mentioned(name)
     )
 
 

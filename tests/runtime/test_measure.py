@@ -143,6 +143,14 @@ def test_cuda_is_what_ran() -> None:
     assert report.environment.devices
 
 
+def test_session_config_entries_that_onnxruntime_does_not_know_are_told() -> None:
+    right, wrong = "session.intra_op.allow_spinning", "session.intra_op.allow_spining"
+    report = measured(SAMPLES / "digits_mlp.onnx", session_config=((right, "0"), (wrong, "0")))
+    assert [each.where for each in report.findings if each.code == "unknown-session-config"] == [
+        f"--session-config {wrong}"
+    ]
+
+
 # ---------------------------------------------------------------- bounds
 
 
