@@ -124,11 +124,13 @@ def _optimize(config: OptimizeConfig, working: Child, pipeline: Sequence[Pass] |
             model = shop.open()
             require_usable(model, for_running=False)
             before = figures_of(model)
+            data_paths = [os.path.join(os.path.dirname(config.path), each.location) for each in model.data_files]
             obstacle = shop.foresee_obstacle(model) if config.verify else ""
         with _target(model, config) as target:
             proven = prove(shop, _plan(config), target, obstacle)
             with proven.staged:
-                return _report(shop, proven, before, _measured(shop, proven))
+                report = _report(shop, proven, before, _measured(shop, proven))
+    return dataclasses.replace(report, findings=(*report.findings, *_left_behind(report, data_paths)))
 
 
 @contextlib.contextmanager
@@ -225,6 +227,24 @@ def _report(
         dims=config.dims,
         findings=(*proven.findings, measured) if isinstance(measured, Finding) else proven.findings,
     )
+
+
+def _left_behind(report: OptimizeReport, data_paths: Sequence[str]) -> list[Finding]:
+    """The data files that the replaced model had, where nobody can tell whether other models read them too."""
+    from onnxctl.reports import Finding
+
+    if report.output is None or os.path.realpath(report.output) != os.path.realpath(report.path):
+        return []
+    return [
+        Finding(
+            code="data-left-behind",
+            severity="info",
+            message=f"the model no longer reads {path}, which other models may",
+            hint="delete the file if none does",
+        )
+        for path in data_paths
+        if path not in report.files_written and os.path.exists(path)
+    ]
 
 
 def list_passes() -> tuple[tuple[str, str], ...]:

@@ -270,6 +270,15 @@ def test_a_size_that_contradicts_the_model_is_refused(
 # ---------------------------------------------------------------- what is done and told
 
 
+def test_data_that_is_left_behind_in_place_is_told(tmp_path: Path) -> None:
+    shutil.copytree(SAMPLES / "external_data", tmp_path, dirs_exist_ok=True)
+    path = str(tmp_path / "external_data.onnx")
+    first, second = (optimize(path, in_place=True, verify=False) for _ in range(2))
+    assert [(each.code, each.severity) for each in first.findings] == [("data-left-behind", "info")]
+    assert str(tmp_path / "external_data.data") in first.findings[0].message
+    assert second.findings == (), "what it replaced was of its own making"
+
+
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     source = Path(shutil.copy(BLOCK, tmp_path))
     report = optimize(str(source), dry_run=True)
