@@ -157,6 +157,7 @@ def _row(config: OptimizeConfig, report: OptimizeReport) -> OptimizedFile:
         file_bytes_before=report.before.file_bytes,
         file_bytes_after=report.after.file_bytes,
         verification=report.verification.status,
+        speed=None if report.speed is None else report.speed.ratio,
         reason="; ".join(filter(None, [report.verification.reason, *(each.message for each in report.findings)])),
     )
 

@@ -201,6 +201,8 @@ def command(
     dims = parse_dims(dim)
     if require_verified and not verify:
         raise UsageError("--require-verified and --no-verify exclude each other", hint="leave one of them out")
+    if (measure or require_faster) and jobs > 1:
+        raise UsageError("--jobs disturbs what --measure and --require-faster measure", hint="leave --jobs out")
     if passes is not None and not parse_names(passes):
         raise UsageError("--passes names no pass", hint="`onnxctl optimize --list-passes` lists them")
     _check_destination(models, output, out_dir, in_place=in_place, dry_run=dry_run)

@@ -23,6 +23,7 @@ from onnxctl.reports import (
     OptimizeManyReport,
     OptimizeReport,
     OutputComparison,
+    Ratio,
     Refusal,
     SpeedComparison,
     Verification,
@@ -30,6 +31,7 @@ from onnxctl.reports import (
 
 _MOST_OPERATORS = 10
 _MOST_REFUSALS = 8
+_SPEEDS: dict[str, Style] = {"faster": "good", "slower": "bad"}
 _VERDICTS: dict[str, Style] = {"equal": "good", "different": "bad", "not verified": "warning", "skipped": "warning"}
 
 
@@ -62,6 +64,7 @@ def _destination(report: OptimizeReport) -> str:
 
 def many_document(report: OptimizeManyReport) -> Document:
     """A row for each of many files, and under them why some failed or were not verified."""
+    measured = any(each.speed is not None for each in report.files)
     rows: list[tuple[Cell, ...]] = [
         (
             each.path,
@@ -69,6 +72,7 @@ def many_document(report: OptimizeManyReport) -> Document:
             _before_to_after(each.file_bytes_before, each.file_bytes_after, format_bytes),
             Styled(each.status, "good" if each.exit_code == 0 else "bad"),
             Styled(each.verification, _VERDICTS.get(each.verification, "plain")),
+            *([_speed_of(each.speed)] if measured else []),
         )
         for each in report.files
     ]
@@ -78,6 +82,7 @@ def many_document(report: OptimizeManyReport) -> Document:
         Column(title="size", align="right"),
         Column(title="result"),
         Column(title="outputs"),
+        *([Column(title="latency", align="right")] if measured else []),
     )
     failed = f", {report.failed_count:,} of them without a result" if report.failed_count else ""
     outcome = f"{count_of(len(report.files), 'file')}{failed} in {format_duration(report.elapsed_ns)}"
@@ -205,7 +210,7 @@ def _how_measured(speed: SpeedComparison) -> str:
 
 def _speed(speed: SpeedComparison) -> Table:
     ratio = speed.ratio
-    style: Style = {"faster": "good", "slower": "bad"}.get(ratio.verdict, "plain")  # type: ignore[assignment]
+    style = _SPEEDS.get(ratio.verdict, "plain")
     interval = f"{_percent(ratio.low)} to {_percent(ratio.high)}"
     rows: tuple[tuple[Cell, ...], ...] = (
         ("before", format_duration(speed.before.median_ns), "", ""),
@@ -219,6 +224,13 @@ def _speed(speed: SpeedComparison) -> Table:
         Column(title="with 95 % confidence"),
     )
     return Table(columns, rows)
+
+
+def _speed_of(ratio: Ratio | None) -> Cell:
+    """The change of the latency in a word: how much where there is one."""
+    if ratio is None:
+        return ""
+    return Styled(_percent(ratio.ratio) if ratio.verdict in _SPEEDS else "same", _SPEEDS.get(ratio.verdict, "plain"))
 
 
 def _percent(ratio: float) -> str:

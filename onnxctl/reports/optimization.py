@@ -171,7 +171,8 @@ class OptimizeReport:
 class OptimizedFile:
     """One of many files: the figures of its report, or the error.
 
-    exit_code is the one that this file alone would have ended in; reason is why it failed or was not verified.
+    exit_code is the one that this file alone would have ended in; reason is why it failed or was not verified; speed is
+    latency after / before, where it was measured.
     """
 
     path: str
@@ -184,6 +185,7 @@ class OptimizedFile:
     file_bytes_after: int | None = None
     verification: str = ""
     reason: str = ""
+    speed: Ratio | None = None
     elapsed_ns: int = 0
 
 

@@ -56,6 +56,7 @@ def test_what_is_asked_wrongly_is_told_at_once(model: Path) -> None:
         (["-o", "x.onnx", "--no-verify", "--require-verified"], b"exclude each other"),
         (["-o", "x.onnx", "--passes", ","], b"names no pass"),
         (["-o", "-"], b"standard stream"),
+        (["--out-dir", "x", "--measure", "--jobs", "2"], b"--jobs"),
         (["-o", os.fspath(model.parent)], b"--out-dir DIR"),
     ):
         done = onnxctl("optimize", os.fspath(model), *arguments)

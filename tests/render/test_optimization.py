@@ -141,6 +141,7 @@ def test_many_files_are_rows() -> None:
             file_bytes_before=2000,
             file_bytes_after=1000,
             verification="equal",
+            speed=Ratio(ratio=0.97, low=0.96, high=0.98, verdict="faster"),
         ),
         *(
             OptimizedFile(path=path, output=None, status="failed", exit_code=3, reason=f"{path}: no model")
@@ -150,6 +151,7 @@ def test_many_files_are_rows() -> None:
     lines = render(OptimizeManyReport(files=files, failed_count=2, elapsed_ns=10**9), Screen()).splitlines()
     assert lines[1].split("  ")[1:3] == ["a.onnx", "10 -> 4"]
     assert "2.00 kB -> 1.00 kB" in lines[1]
+    assert lines[1].endswith("-3.0 %")
     assert lines[2].split() == ["b.onnx", "failed"]
     assert lines[-3].split("  ")[1:] == ["b.onnx and 1 more", "no model"]
     assert lines[-1] == "3 files, 2 of them without a result in 1.00 s"
