@@ -131,6 +131,20 @@ def test_what_only_the_checker_of_onnx_refuses_is_told(tmp_path: Path) -> None:
     assert "'w'" in report.files[0].problems[0].message or "w in initializer" in report.files[0].problems[0].message
 
 
+def test_onnx_is_not_blamed_for_what_it_was_not_shown(tmp_path: Path) -> None:
+    """It sees no large tensor: neither one with bytes in the model as well, nor contents that shapes depend on."""
+    model = two_tensors_in_one_file(tmp_path)
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, [4]))
+    model.graph.initializer[0].raw_data = b"not read"
+    assert onnxctl.check(saved(tmp_path, model), load=False).passed
+    many = parser.parse_model(f"{HEAD} g (float[1,1,1,1] x) => (float[a,b,c,d] y) {{ [n1] y = Resize (x, , scales) }}")
+    scales = many.graph.initializer.add(name="scales", data_type=TensorProto.FLOAT, dims=[2000])
+    scales.raw_data = bytes(8000)
+    assert [
+        code for check, code, _ in found(onnxctl.check(saved(tmp_path, many), load=False)) if check == "types"
+    ] == []
+
+
 def test_native_crashes_are_one_line(tmp_path: Path) -> None:
     text = f"""{HEAD} g () => (int32[1] y)
     <int32[1] a = {{-2147483648}}, int32[1] b = {{-1}}> {{ y = Div (a, b) }}"""

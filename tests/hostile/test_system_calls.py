@@ -25,7 +25,7 @@ _READ = re.compile(r"\bp?read\w*\(\d+<(?P<path>[^>]*)>.* = (?P<count>\d+)$")
 
 def strace(calls: str, log: Path) -> tuple[str, ...]:
     """The command that logs these system calls of another and all its children, descriptors with their paths."""
-    return ("strace", "-f", "-qq", "-y", "-s", "256", "-o", str(log), "-e", f"trace={calls}")
+    return ("strace", "-f", "--seccomp-bpf", "-qq", "-y", "-s", "256", "-o", str(log), "-e", f"trace={calls}")
 
 
 def traced(arguments: list[str], folder: Path, calls: str) -> tuple[Outcome, list[str]]:
@@ -58,6 +58,7 @@ def test_weights_are_not_read_to_be_described(corpus: list[Case], name: str, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("variant", ["inspect", "optimize", "run", "check", "diff"])
 def test_nothing_outside_of_the_models_folder_is_opened(corpus: list[Case], variant: str, tmp_path: Path) -> None:
     forbidden = re.compile(r'/outside/|"/etc/(passwd|hostname)"')
