@@ -245,6 +245,7 @@ def run_original(model: Model, graphs: ModelGraphs, request: JSON) -> tuple[list
         return [], names, reason
     references = [Reference(first, outputs)]
     references += _further_runs(model, graphs, session, references[0], dims, given, request)
+    references += _runs_with_a_one(model, graphs, session, references[0], dims, given, request)
     return references, names, ""
 
 
@@ -279,6 +280,30 @@ def _further_runs(
         except (ModelError, ResourceLimit):
             continue  # sizes or values that the original itself does not take prove nothing
         kept += _bytes_kept(found[-1])
+    return found
+
+
+def _runs_with_a_one(
+    model: Model,
+    graphs: ModelGraphs,
+    session: Session,
+    first: Reference,
+    dims: Mapping[str, int],
+    given: Given,
+    request: JSON,
+) -> list[Reference]:
+    """Runs in which one of two open sizes is 1 that were equal so far: they may have met in a broadcast only."""
+    from onnxctl.runtime.feeds import generate_feeds
+
+    sizes = first.feeds.dims
+    equal = [name for name, size in sizes.items() if size > 1 and list(sizes.values()).count(size) > 1]
+    found: list[Reference] = []
+    for symbol in [name for name in equal if name not in dims][:OTHER_SIZES]:
+        try:
+            feeds = generate_feeds(model, graphs, dims={**sizes, symbol: 1}, seed=request["seed"], given=given)
+            found.append(Reference(feeds, session.run(feeds.values)))
+        except (UsageError, ModelError, ResourceLimit):
+            continue  # the original does not take them either
     return found
 
 

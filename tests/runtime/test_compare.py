@@ -78,6 +78,14 @@ def test_a_difference_at_another_size_alone_is_found(tmp_path: Path) -> None:
     assert "shape [12] against [8]" in found.reason
 
 
+def test_a_difference_where_one_of_two_sizes_is_one_is_found(tmp_path: Path) -> None:
+    """Two sizes that meet in a broadcast were taken for equal, as they are in most runs."""
+    head = "g (float[a] x, float[b] c) => (float[m] y) <float zero = {0}> "
+    found = of_text(tmp_path, head + "{ z = Mul(c, zero) y = Add(x, z) }", head + "{ y = Identity(x) }")
+    assert found.status == "different"
+    assert "shape" in found.reason
+
+
 def test_sizes_given_are_kept(tmp_path: Path) -> None:
     path = write_model(tmp_path, "g (float[batch, n] x) => (y) { y = Exp(x) }")
     found = compare_in_child(path, path, dims={"batch": 5, "unknown": 3}, seed=0)
