@@ -6,8 +6,8 @@ model is renamed last: an old model never points into new data. Peak disk use is
 Publishing is done under a lock on the folder, and files on their way are locked as well: of many writers, none removes
 what another is about to publish, and what a killed one left the next save of that output removes.
 
-Flushing goes on in the background from the moment a file is written, while the caller verifies it; `Staged.commit`
-waits for it.
+Flushing goes on in the background while a file is written and while the caller verifies it; `Staged.commit` waits for
+it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import errno
 import os
 import re
 import stat
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -26,6 +25,7 @@ from typing import Self
 from onnxctl.errors import ModelError, OutputExists, ResourceLimit, StorageError, UsageError
 from onnxctl.model import wire
 from onnxctl.model.copying import copy_payload, write_bytes
+from onnxctl.model.flushing import Flush
 from onnxctl.model.loading import Model, tensors_of_model
 from onnxctl.model.locks import is_locked, lock, locked
 from onnxctl.model.tensors import Payload
@@ -178,7 +178,7 @@ class Staged:
         self.data_path: str | None = None
         self._target = target
         self._flush = flush
-        self._flushes: list[_Flush] = []
+        self._flushes: list[Flush] = []
         self._temporary: list[str] = []
         self._locks: list[int] = []
         self._done = False
@@ -255,6 +255,7 @@ class Staged:
         self._temporary.append(path)
         try:
             descriptor = self._create(path)
+            flush = Flush(descriptor) if self._flush else None
             try:
                 for piece in pieces:
                     if isinstance(piece, bytes):
@@ -263,10 +264,11 @@ class Staged:
                         copy_payload(descriptor, model.payloads[piece.number])
                 os.ftruncate(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR))
                 os.fchmod(descriptor, self._target.mode)
-                if self._flush:
-                    self._flushes.append(_Flush(descriptor))
             finally:
                 os.close(descriptor)
+                if flush is not None:
+                    flush.finish()
+                    self._flushes.append(flush)
         except OSError as error:
             raise _storage_error(self._target.path, error) from error
         return path
@@ -298,30 +300,6 @@ def _remove_abandoned(path: str) -> None:
 def _temporary_name(name: str, random: str) -> str:
     """Under what name an output is written, in its folder; longer names would be too long for some file systems."""
     return f".{name[:200]}.{random}.tmp"
-
-
-class _Flush:
-    """A file's way to the disk, in a thread: fsync waits for the disk and not for us."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = os.dup(descriptor)
-        self._error: OSError | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            os.fsync(self._descriptor)
-        except OSError as error:
-            self._error = error
-        finally:
-            os.close(self._descriptor)
-
-    def wait(self) -> None:
-        """Return when the file is on the disk. Raises OSError where it did not get there."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
 
 
 def stage(model: Model, target: Target, *, external: bool | None = None, flush: bool = True) -> Staged:
