@@ -18,12 +18,12 @@ from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, 
 
 from onnxctl.analysis.difference.comparison import matched_values
 from onnxctl.analysis.difference.header import pair_values
-from onnxctl.analysis.functions import function_key
+from onnxctl.analysis.functions import called_key, function_key
 from onnxctl.analysis.scopes import walk_scope
 from onnxctl.analysis.wiring import FunctionKey
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model
-from onnxctl.model.nodes import DEFAULT_DOMAINS, is_standard
+from onnxctl.model.nodes import is_standard
 from onnxctl.model.propagation import Fact, propagate
 from onnxctl.reports import ProbedValue
 
@@ -222,7 +222,7 @@ def _called_functions(whole: ModelProto, graph: GraphProto) -> list[FunctionProt
     while waiting:
         for scope in walk_scope("", waiting.pop()):
             for node in scope.body.node:
-                key = ("" if node.domain in DEFAULT_DOMAINS else node.domain, node.op_type, node.overload)
+                key = called_key(node)
                 if key in known and key not in called:
                     called[key] = known[key]
                     waiting.append(known[key])

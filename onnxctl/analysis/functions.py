@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from onnx import FunctionProto, ModelProto
+from onnx import FunctionProto, ModelProto, NodeProto
 
 from onnxctl.analysis.problems import Problem, Refuse, raise_problem
 from onnxctl.analysis.wiring import FunctionKey
@@ -23,6 +23,12 @@ def function_key(function: FunctionProto) -> FunctionKey:
     """What nodes call the function by."""
     domain = "" if function.domain in DEFAULT_DOMAINS else function.domain
     return domain, function.name, function.overload
+
+
+def called_key(node: NodeProto) -> FunctionKey:
+    """The key of the function that the node calls, if there is one."""
+    domain = "" if node.domain in DEFAULT_DOMAINS else node.domain
+    return domain, node.op_type, node.overload
 
 
 def keys_of_functions(proto: ModelProto, refuse: Refuse = raise_problem) -> frozenset[FunctionKey]:

@@ -17,6 +17,7 @@ from onnxctl.analysis.functions import callees_first, expanded_node_counts, func
 from onnxctl.analysis.operator_table import read_table
 from onnxctl.analysis.operators import NEWEST_OPSETS, OperatorRules
 from onnxctl.analysis.problems import Problem, Refuse, raise_problem
+from onnxctl.analysis.references import check_references
 from onnxctl.analysis.scopes import Scope, function_path, walk_scopes
 from onnxctl.analysis.storage import check_storage, require_storage
 from onnxctl.analysis.types import dimensions, element_types
@@ -118,6 +119,7 @@ def _checked(
         _refuse_cycles(model, refuse)
     findings += [finding for wiring in wirings for finding in wiring.findings]
     scopes = list(walk_scopes(proto)) if scopes is None else scopes
+    check_references(proto, scopes, refuse)
     findings += check_storage(model, scopes, refuse, hash_all=hash_all)
     return _Checked(tuple(findings), len(proto.graph.node) + in_top)
 

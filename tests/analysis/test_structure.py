@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, ModelProto, StringStringEntryProto, TensorProto, checker, helper, parser
 
 from onnxctl.analysis import storage
-from onnxctl.analysis.structure import check_structure, require_usable
+from onnxctl.analysis.structure import check_structure, find_problems, require_usable
 from onnxctl.errors import InvalidModel, ModelError, UnreadableFile, UnsupportedModel
 from onnxctl.model.loading import open_model
 from onnxctl.render.escape import escape
@@ -378,3 +378,25 @@ def test_the_node_tests_of_onnx_are_valid(tmp_path: Path) -> None:
     models = {case.name: case.model for case in collect_testcases(None) if case.model is not None}
     assert len(models) > 1500
     assert {name: found for name, model in models.items() if (found := findings_of(tmp_path, model))} == {}
+
+
+CALLED = """<ir_version: 10, opset_import: ["": 20, "f": 1]> g (float[2] x) => (float[2] y)
+{ [one] a = f.Leak <slope = 0.5> (x) [two] y = f.Leak (a) }
+<domain: "f", opset_import: ["": 20]> Leak <slope: float = 0.25> (x) => (y)
+{ [first] h = LeakyRelu <alpha: float = @slope> (x) [second] y = LeakyRelu <alpha: float = @slope> (h) }"""
+
+
+@pytest.mark.parametrize(
+    ("where", "spoil"),
+    [
+        ("one", lambda m: m.graph.node[0].attribute[0].CopyFrom(helper.make_attribute("slope", 1))),
+        ("function:f:Leak", lambda m: m.functions[0].attribute_proto[0].CopyFrom(helper.make_attribute("slope", "s"))),
+    ],
+)
+def test_a_function_is_given_attributes_of_the_types_it_takes(where: str, spoil: Damage, tmp_path: Path) -> None:
+    model = parser.parse_model(CALLED)
+    assert findings_of(tmp_path, model) == ()
+    spoil(model)
+    (tmp_path / "spoilt.onnx").write_bytes(model.SerializeToString())
+    problems, _ = find_problems(open_model(str(tmp_path / "spoilt.onnx")))
+    assert [(each.code, each.where, each.field) for each in problems] == [("attribute-type", where, "slope")]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from onnx import NodeProto
 
 from onnxctl.analysis.findings.sightings import counted, place_of
-from onnxctl.analysis.functions import function_key, in_words
+from onnxctl.analysis.functions import called_key, function_key, in_words
 from onnxctl.analysis.weights import weights_of
 from onnxctl.model.graph import Graph, ModelGraphs
 from onnxctl.model.names import as_text
@@ -144,7 +144,7 @@ def _unused_functions(graphs: ModelGraphs) -> Iterator[Finding]:
     while waiting:
         for scope in waiting.pop().walk():
             for node in scope.nodes:
-                key = "" if node.domain in DEFAULT_DOMAINS else node.domain, node.op_type, node.overload
+                key = called_key(node)
                 if key in functions and key not in called:
                     called.add(key)
                     waiting.append(functions[key])
