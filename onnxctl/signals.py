@@ -3,6 +3,7 @@
 Where it can't, the signal is sent again a moment later:
 
 - while a native module loads: protobuf's crashes the process, others drop the interrupt;
+- while text is compiled, of a module or a dataclass: Python's compiler drops it as well;
 - in the text of an `exec`, which every dataclass is made by: there an interrupt leaves a mark, upon which Python kills
   itself at its end, whatever the exit code;
 - in a destructor or the callback of a weak reference: Python drops what is raised there;
@@ -29,8 +30,15 @@ CLEANING_S = 1.0
 """How long a command has to clean up before it is interrupted once more."""
 
 _ENDINGS = (signal.SIGINT, signal.SIGTERM)
-_NATIVE_LOADER = "ExtensionFileLoader."
-"""How the qualified names of the functions begin that load native modules."""
+_DEAF = (
+    "ExtensionFileLoader.",
+    "SourceLoader.source_to_code",
+    "_create_fn",
+    "_FuncBuilder.",
+    "namedtuple",
+    "ForwardRef.",
+)
+"""How the qualified names of functions begin that load native modules, or compile text for modules and dataclasses."""
 
 _TEXT = "<string>"
 """The file name of what `exec` and `eval` run."""
@@ -80,7 +88,7 @@ def _can_end(frame: FrameType | None) -> bool:
             return True
         if code is Interrupts._handle_lost.__code__:  # what is raised in a hook is lost for good
             return False
-        if code.co_filename == _TEXT or code.co_qualname.startswith(_NATIVE_LOADER):
+        if code.co_filename == _TEXT or code.co_qualname.startswith(_DEAF):
             return False
         frame = frame.f_back
     return False

@@ -40,6 +40,14 @@ class ExtensionFileLoader:
         with contextlib.suppress(BaseException):
             interrupt()
 
+class SourceLoader:
+    def source_to_code(self):  # as Python's compiler does, if rarely
+        with contextlib.suppress(BaseException):
+            interrupt()
+
+def while_a_module_is_compiled():
+    SourceLoader().source_to_code()
+
 def while_a_native_module_loads():
     ExtensionFileLoader().exec_module()
 
@@ -73,6 +81,7 @@ MOMENTS = {
     "in_a_destructor": "",
     "in_the_hook_for_what_is_lost": "",
     "while_a_native_module_loads": "",
+    "while_a_module_is_compiled": "",
     "in_the_text_of_an_exec": "",
     "while_it_cleans_up": "cleaned up\n",
     "at_the_boundary": "",
