@@ -63,8 +63,9 @@ class Context:
     by raising. explain keeps the name of every node that was left alone, not just of the first. trail names the pass of
     every run over a scope, as it begins.
 
-    room_bytes is how much the model may still grow. pinned are the values other parts of the model refer to by name.
-    not_evaluable are values that `evaluate` could not compute, and why.
+    room_bytes is how much the model may still grow; is_short_of_room whether somebody lacked some. pinned are
+    the values other parts of the model refer to by name. not_evaluable are values that `evaluate` could not compute,
+    and why.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Context:
         self.trail: list[str] = []
         self.found: Propagation | None = None
         self.room_bytes: int = 0
+        self.is_short_of_room = False
         self.not_evaluable: dict[str, str] = {}
         self._bytes_at_start = saved_bytes(graphs.model)
         self._pass_name = ""
@@ -100,10 +102,13 @@ class Context:
     def measure_room(self) -> None:
         """Set `room_bytes`: how much the model may grow and be no larger than it was. Commit the graphs before."""
         self.room_bytes = self._bytes_at_start - saved_bytes(self.model)
+        self.is_short_of_room = False
 
     def has_room(self, added_bytes: int, freed_bytes: int) -> bool:
         """Whether a rewrite that adds and frees so many bytes leaves the model no larger than it was at the start."""
-        return added_bytes - freed_bytes <= max(self.room_bytes, 0)
+        fits = added_bytes - freed_bytes <= max(self.room_bytes, 0)
+        self.is_short_of_room = self.is_short_of_room or not fits
+        return fits
 
     def afford(self, added_bytes: int, freed_bytes: int) -> bool:
         """As `has_room`; and if so, what the rewrite takes is accounted for."""

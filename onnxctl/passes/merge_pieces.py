@@ -29,6 +29,11 @@ _SHORTEST_RUN = 16
 
 def merge_pieces(graph: Graph, context: Context) -> int:
     """Replace Concat of one tensor's pieces; returns how many were."""
+    return replace_pieces(graph, context, shortest_run=_SHORTEST_RUN)
+
+
+def replace_pieces(graph: Graph, context: Context, *, shortest_run: int) -> int:
+    """As `merge_pieces`; shortest_run is how many elements have to lie together for each position of a Gather."""
     found = 0
     for node in standard_nodes(graph, "Concat"):
         whole = _whole(graph, node)
@@ -47,7 +52,7 @@ def merge_pieces(graph: Graph, context: Context) -> int:
             found += bypass(graph, context, node, whole)
             continue
         run = positions == list(range(positions[0], positions[-1] + 1)) if positions else False
-        if not run and math.prod(each for each in shape[axis + 1 :] if isinstance(each, int)) < _SHORTEST_RUN:
+        if not run and math.prod(each for each in shape[axis + 1 :] if isinstance(each, int)) < shortest_run:
             context.skip(node, "runtimes gather so short runs more slowly than they slice and join")
             continue
         makers = {id(maker): maker for name in node.input if (maker := graph.producer(name)) is not None}

@@ -57,6 +57,7 @@ from onnxctl.passes.merge_parallel_matmuls import merge_parallel_matmuls
 from onnxctl.passes.merge_pieces import merge_pieces
 from onnxctl.passes.merge_product_transposes import merge_product_transposes
 from onnxctl.passes.merge_reshapes import merge_reshapes
+from onnxctl.passes.merge_short_pieces import merge_short_pieces
 from onnxctl.passes.merge_slices import merge_slices
 from onnxctl.passes.merge_slices_into_split import merge_slices_into_split
 from onnxctl.passes.merge_splits import merge_splits
@@ -122,6 +123,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("move_slices", move_slices, "slice the one part of a Concat that is needed"),
     Pass("merge_strided_slices", merge_strided_slices, "rearrange where strided Slices pick all phases apart"),
     Pass("merge_pieces", merge_pieces, "replace Concat of one tensor's pieces by the tensor, one Slice or one Gather"),
+    Pass("merge_short_pieces", merge_short_pieces, "gather short pieces of one tensor (level max)", by_default=False),
     Pass("merge_slices_into_split", merge_slices_into_split, "split once where every part is sliced out"),
     Pass("fuse_gelu", fuse_gelu, "make one Gelu of its erf or tanh form", exact=False),
     Pass("fuse_division", fuse_division, "divide instead of multiplying by a reciprocal", exact=False),

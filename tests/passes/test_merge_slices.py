@@ -146,6 +146,25 @@ def test_short_pieces_do_not_become_a_gather(optimize: Optimizer) -> None:
     assert any("short runs" in reason for reason in optimized.reasons)
 
 
+def test_short_pieces_become_a_gather_at_level_max(optimize: Optimizer) -> None:
+    optimized = optimize(
+        """<ir_version: 8, opset_import: ["" : 17]> agraph (float[n, 4, 64] x) => (float[n, 4, 64] y) {
+            a, b = Split<axis = -1>(x)  y = Concat<axis = -1>(b, a) }""",
+        "merge_short_pieces",
+    )
+    assert optimized.operators == {"Split": 1, "Concat": 1}, "the list takes more room than there is"
+    optimized = optimize(
+        """<ir_version: 8, opset_import: ["" : 17]> agraph (float[n, 4, 4] x) => (float[n, 4, 4] y)
+            <int64[2] halves = {2, 2}> {
+            a_half_with_a_long_name, b_half_with_a_long_name = Split<axis = -1>(x, halves)
+            y = Concat<axis = -1>(b_half_with_a_long_name, a_half_with_a_long_name) }""",
+        "merge_short_pieces",
+        "remove_unused",
+    )
+    assert optimized.operators == {"Gather": 1}
+    assert_equal_outputs(optimized)
+
+
 def test_pieces_that_stay_for_others_do_not_become_a_gather(optimize: Optimizer) -> None:
     body = "u = Slice(x, a, c, one)  v = Slice(x, c, d, one)  t = Concat<axis = 1>(v, u)  r = Concat<axis = 1>(u, t, v)"
     optimized = optimize(_pieces(f"{body}  y = Exp(r)"), "merge_pieces", "remove_unused")
