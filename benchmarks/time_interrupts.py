@@ -1,0 +1,63 @@
+"""How long onnxctl takes to end after Ctrl-C: at random moments of its first seconds, on a model that never ends.
+
+python benchmarks/time_interrupts.py [--times N] [--within SECONDS] [COMMAND ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import onnx.parser
+
+ENDLESS = """<ir_version: 8, opset_import: ["" : 17]> g (float[1] x) => (float[1] y)
+<int64 trips = {4611686018427387904}, bool go = {1}> {
+    y = Loop(trips, go, x) <body = b (int64 i, bool c, float[1] s) => (bool k, float[1] t) {
+        k = Identity(c) t = Add(s, s) }> }"""
+PYTHON_STARTS_S = 0.3
+"""Before, Python itself is starting, and dies of signals as it likes."""
+
+
+def ends_s(command: list[str], times: int, within_s: float) -> list[float]:
+    """From the signal to the end of each run that was interrupted, sorted; exits where one ended in another way."""
+    found = []
+    for _ in range(times):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(PYTHON_STARTS_S + random.uniform(0, within_s))
+        if process.poll() is not None:
+            continue
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        code = process.wait()
+        if code not in (130, 0):
+            sys.exit(f"{' '.join(command)}: exit code {code}")
+        found.append(time.monotonic() - begin)
+    return sorted(found)
+
+
+def main() -> None:
+    """Print the middle and the longest end of each command."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("commands", nargs="*", default=["run", "optimize", "check"])
+    parser.add_argument("--times", type=int, default=100)
+    parser.add_argument("--within", type=float, default=2.5)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "endless.onnx"
+        onnx.save(onnx.parser.parse_model(ENDLESS), model)
+        for name in arguments.commands:
+            more = {"optimize": ["-o", f"{folder}/out.onnx", "--force"], "diff": [str(model), "--run"]}.get(name, [])
+            command = [sys.executable, "-m", "onnxctl", name, str(model), *more]
+            found = ends_s(command, arguments.times, arguments.within)
+            figures = f"median {found[len(found) // 2]:.3f} s, longest {found[-1]:.3f} s"
+            sys.stdout.write(f"{name}: {len(found)} interrupted, {figures}\n")
+
+
+if __name__ == "__main__":
+    main()
