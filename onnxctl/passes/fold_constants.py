@@ -146,7 +146,8 @@ def _limit_growth(graph: Graph, context: Context, region: _Region) -> bool:
         costs = [(_cost(graph, name, region.extents[name]), node) for name, node in _needed(graph, region.nodes)]
         freed = sum(node.ByteSize() for node in region.nodes.values())
         freed += sum(_stored_bytes(graph, tensor, name) for name, tensor in _given_up(graph, region))
-        excess = sum(cost for cost, _ in costs) - freed - max(context.room_bytes, 0)
+        added = sum(cost for cost, _ in costs)
+        excess = 0 if context.has_room(added, freed) else added - freed - max(context.room_bytes, 0)
         surplus = 0 if takes_initializers(graph) else len(costs) - len(region.nodes)
         if excess <= 0 and surplus <= 0:
             return True
