@@ -20,8 +20,15 @@ ENDLESS = """<ir_version: 8, opset_import: ["" : 17]> g (float[1] x) => (float[1
 <int64 trips = {4611686018427387904}, bool go = {1}> {
     y = Loop(trips, go, x) <body = b (int64 i, bool c, float[1] s) => (bool k, float[1] t) {
         k = Identity(c) t = Add(s, s) }> }"""
-PYTHON_STARTS_S = 0.3
-"""Before, Python itself is starting, and dies of signals as it likes."""
+
+
+def wait_until_begun(process: subprocess.Popen[bytes]) -> None:
+    """Wait until the command catches SIGTERM: before, Python itself is starting, and dies of signals as it likes."""
+    while process.poll() is None:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        if int(status.partition("SigCgt:")[2].split()[0], 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.01)
 
 
 def ends_s(command: list[str], times: int, within_s: float) -> list[float]:
@@ -29,7 +36,8 @@ def ends_s(command: list[str], times: int, within_s: float) -> list[float]:
     found = []
     for _ in range(times):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(PYTHON_STARTS_S + random.uniform(0, within_s))
+        wait_until_begun(process)
+        time.sleep(random.uniform(0, within_s))
         if process.poll() is not None:
             continue
         begin = time.monotonic()
