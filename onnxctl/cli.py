@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 COMMANDS: tuple[ModuleType, ...] = (inspect, optimize, run, check, diff, bisect, providers, explain, schema)
 """The subcommands, in the order of the help. Each module has a function `command` and the text `EXAMPLES`."""
 
-_OBJECTS_BETWEEN_COLLECTIONS = 100_000
+_OBJECTS_BETWEEN_COLLECTIONS = 300_000
 """Python looks for cycles of garbage after every 700 new objects; loading the libraries makes many, and no garbage."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from onnxctl.render.document import Block, Cell, Column, Document, Heading, Paragraph, Style, Styled, Table
 from onnxctl.render.findings import finding_blocks
@@ -17,17 +18,19 @@ from onnxctl.render.units import (
     format_number,
     operator_name,
 )
-from onnxctl.reports import (
-    ModelFigures,
-    OptimizedFile,
-    OptimizeManyReport,
-    OptimizeReport,
-    OutputComparison,
-    Ratio,
-    Refusal,
-    SpeedComparison,
-    Verification,
-)
+
+if TYPE_CHECKING:
+    from onnxctl.reports import (
+        ModelFigures,
+        OptimizedFile,
+        OptimizeManyReport,
+        OptimizeReport,
+        OutputComparison,
+        Ratio,
+        Refusal,
+        SpeedComparison,
+        Verification,
+    )
 
 _MOST_OPERATORS = 10
 _MOST_REFUSALS = 8
