@@ -17,6 +17,7 @@ class Flush:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = os.dup(descriptor)
         self._written = threading.Event()
+        self._is_abandoned = False
         self._error: OSError | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -25,7 +26,8 @@ class Flush:
         try:
             while not self._written.wait(_PAUSE_S):
                 _sync_data(self._descriptor)
-            os.fsync(self._descriptor)
+            if not self._is_abandoned:
+                os.fsync(self._descriptor)
         except OSError as error:
             self._error = error
         finally:
@@ -34,6 +36,12 @@ class Flush:
     def finish(self) -> None:
         """Nothing more is written."""
         self._written.set()
+
+    def abandon(self) -> None:
+        """The file goes: nothing more is flushed, but for what the disk is busy with."""
+        self._is_abandoned = True
+        self._written.set()
+        self._thread.join(_PAUSE_S)
 
     def wait(self) -> None:
         """Return when the file is on the disk. Raises OSError where some of it did not get there."""

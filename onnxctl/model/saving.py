@@ -238,6 +238,8 @@ class Staged:
         if self._done or (self.path and not os.path.lexists(self.path)):  # renamed, and interrupted right then
             return
         self._done = True
+        for flush in self._flushes:
+            flush.abandon()
         for path in (*self._temporary, self.data_path):
             if path is not None:
                 _unlink_quietly(path)
