@@ -6,6 +6,7 @@ Where it can't, the signal is sent again a moment later:
 - while text is compiled, of a module or a dataclass: Python's compiler drops it as well;
 - in the text of an `exec`, which every dataclass is made by: there an interrupt leaves a mark, upon which Python kills
   itself at its end, whatever the exit code;
+- while `tempfile` tries the folders that there are: the file that it tries with would stay;
 - in a destructor or the callback of a weak reference: Python drops what is raised there;
 - before and after the command's own work, where nobody catches it;
 - while the command cleans up after the first one.
@@ -37,6 +38,7 @@ _DEAF = (
     "_FuncBuilder.",
     "namedtuple",
     "ForwardRef.",
+    "_get_default_tempdir",
 )
 """How the qualified names of functions begin that load native modules, or compile text for modules and dataclasses."""
 

@@ -319,7 +319,7 @@ def interrupt(verb: str, number: signal.Signals, moments: list[float], folder: P
         "inspect": ("--cost", "--findings", "--compatibility"),
         "check": limit,
         "diff": (str(model), "--run", *limit),
-        "bisect": (str(model), *limit),
+        "bisect": ("--graph-optimization", "disable,all", *limit),
     }
     for moment in moments:
         process = subprocess.Popen(

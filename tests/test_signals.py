@@ -48,6 +48,13 @@ class SourceLoader:
 def while_a_module_is_compiled():
     SourceLoader().source_to_code()
 
+def _get_default_tempdir():  # as tempfile does after it made a file, and before it removes it
+    with contextlib.suppress(BaseException):
+        interrupt()
+
+def while_tempfile_tries_a_folder():
+    _get_default_tempdir()
+
 def while_a_native_module_loads():
     ExtensionFileLoader().exec_module()
 
@@ -82,6 +89,7 @@ MOMENTS = {
     "in_the_hook_for_what_is_lost": "",
     "while_a_native_module_loads": "",
     "while_a_module_is_compiled": "",
+    "while_tempfile_tries_a_folder": "",
     "in_the_text_of_an_exec": "",
     "while_it_cleans_up": "cleaned up\n",
     "at_the_boundary": "",
