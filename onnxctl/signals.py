@@ -40,7 +40,8 @@ _DEAF = (
     "ForwardRef.",
     "_get_default_tempdir",
 )
-"""How the qualified names of functions begin that load native modules, or compile text for modules and dataclasses."""
+"""How the qualified names of functions begin that load native modules, compile text for modules and dataclasses, or try
+folders for temporary files."""
 
 _TEXT = "<string>"
 """The file name of what `exec` and `eval` run."""

@@ -5,7 +5,6 @@ Use them through `onnxctl.model.dimensions`, which has the operations that simpl
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
@@ -321,6 +320,8 @@ def from_atom(atom: Atom) -> Expression:
 
 def opaque(text: str, *, bounded: bool) -> Expression:
     """A symbol that stands for an expression too large to keep: the same one whenever that expression is met."""
+    import hashlib
+
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return symbol(f"?large_{digest[:16]}", minimum=0 if bounded else None, unknown=True)
 
