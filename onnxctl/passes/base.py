@@ -17,7 +17,7 @@ from onnxctl.model.dimensions import Dimension, Expression
 from onnxctl.model.graph import Graph, ModelGraphs
 from onnxctl.model.loading import Model
 from onnxctl.model.nodes import is_standard
-from onnxctl.model.propagation import Fact, Propagation
+from onnxctl.model.propagation import Fact, Propagation, ScopeFacts
 from onnxctl.model.propagation.facts import UNKNOWN
 from onnxctl.model.saving import saved_bytes
 from onnxctl.model.shapes import learn_types
@@ -123,13 +123,16 @@ class Context:
 
     def fact(self, graph: Graph, name: str) -> Fact:
         """What was known of the value when the round began, symbolic shape and contents."""
-        facts = self.found.of(graph) if self.found is not None else None
+        facts = self._facts_of(graph)
         return UNKNOWN if facts is None else facts.fact(name)
 
     def facts_with_contents(self, graph: Graph) -> list[tuple[str, Fact]]:
         """The values of the scope whose contents were known when the round began, at least in part."""
-        facts = self.found.of(graph) if self.found is not None else None
+        facts = self._facts_of(graph)
         return [] if facts is None else [each for each in facts.facts.items() if each[1].values is not None]
+
+    def _facts_of(self, graph: Graph) -> ScopeFacts | None:
+        return None if self.found is None else self.found.of(graph)
 
     def integers(self, graph: Graph, name: str) -> list[Dimension] | None:
         """The contents of a small integer tensor, where all are known, if only symbolically."""

@@ -13,7 +13,6 @@ from onnxctl.model.derivation import Stretch, multiply, scale, stretch_index
 from onnxctl.model.graph import Graph
 from onnxctl.model.loading import Model
 from onnxctl.model.tensors import Array, Tensor
-from onnxctl.model.types import TensorType
 from onnxctl.passes.base import Context, takes_initializers
 
 FLOAT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
@@ -61,17 +60,9 @@ def _stays_finite(array: Array, factor: Array) -> bool:
     return bool(np.array_equal(np.isfinite(result), np.isfinite(array)))
 
 
-def put_weight(graph: Graph, name: str, array: Array) -> bool:
-    """Give the initializer these values; False where its shape or type would change and it is a graph input."""
-    old = graph.initializers[name]
-    proto = graph.model.new_tensor(name, array)
-    same = list(old.dims) == list(proto.dims) and old.data_type == proto.data_type
-    if graph.is_input(name) and not same:
-        return False
-    graph.set_initializer(proto)
-    if not same:
-        graph.inferred[name] = TensorType(proto.data_type, tuple(proto.dims))
-    return True
+def put_weight(graph: Graph, name: str, array: Array) -> None:
+    """Give the initializer these values, of the shape and type it has."""
+    graph.set_initializer(graph.model.new_tensor(name, array))
 
 
 def add_weight(graph: Graph, context: Context, wanted: str, array: Array, *, freed_bytes: int = 0) -> str:

@@ -23,8 +23,8 @@ def evaluate_in_child(
 ) -> tuple[list[TensorProto | None], str]:
     """The outputs of a small model without inputs, in order: None for one that can't be had, and the reason if so.
 
-    Where the whole fails each output is computed by itself: what fails costs only what needs it. A crash or a time-out
-    of native code gives None for all that are left; the child is fit for the next call.
+    Where the model is refused or fails each output is computed by itself: what fails costs only what needs it. Where
+    native code crashes, takes too long or too much memory none can be had; the child is fit for the next call.
     """
     outputs = list(model.graph.output)
     try:

@@ -11,13 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper, parser
 
-from onnxctl.model.dimensions import evaluate, symbol
+from onnxctl.model.dimensions import evaluate, is_known, symbol
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model, open_model
-from onnxctl.model.propagation import Propagation, is_complete, propagate
+from onnxctl.model.propagation import Fact, Propagation, propagate
 from tests.conftest import SAMPLES
 
 Opener = Callable[[ModelProto | str], ModelGraphs]
+
+
+def is_complete(fact: Fact) -> bool:
+    """Whether the type and every dimension are known, up to symbols of the model's own."""
+    if fact.kind in ("sequence", "optional"):
+        return fact.element is not None and is_complete(fact.element)
+    if fact.kind == "map":
+        return True
+    return fact.dtype is not None and fact.shape is not None and all(map(is_known, fact.shape))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ A dimension nobody knows is a symbol of its own (`unknown`, printed with a quest
 value's size goes, so that products and quotients stay exact.
 """
 
-from onnxctl.model.propagation.facts import Element, Fact, Ratio, Shape, Values, byte_count, is_complete
+from onnxctl.model.propagation.facts import Element, Fact, Ratio, Shape, Values, byte_count
 from onnxctl.model.propagation.scopes import Assumption, Propagation, ScopeFacts
 from onnxctl.model.propagation.walk import propagate
 
@@ -29,6 +29,5 @@ __all__ = [
     "Shape",
     "Values",
     "byte_count",
-    "is_complete",
     "propagate",
 ]

@@ -111,15 +111,6 @@ def static_shape(shape: Shape | None) -> tuple[int, ...] | None:
     return shape  # type: ignore[return-value]
 
 
-def is_complete(fact: Fact) -> bool:
-    """Whether the type and every dimension are known, up to symbols of the model's own."""
-    if fact.kind in ("sequence", "optional"):
-        return fact.element is not None and is_complete(fact.element)
-    if fact.kind == "map":
-        return True
-    return fact.dtype is not None and fact.shape is not None and all(map(is_known, fact.shape))
-
-
 # ---------------------------------------------------------------- joining and sharpening
 
 Fresh = Callable[[int], Dimension]
