@@ -28,6 +28,7 @@ from typing import IO, Self
 
 from onnxctl import errors
 from onnxctl.errors import ChildCrashed, OnnxctlError, ResourceLimit
+from onnxctl.onnx_on_demand import load_onnx_on_demand
 from onnxctl.reports import JSON
 
 Blob = bytes | bytearray | memoryview
@@ -221,6 +222,7 @@ def serve(replies: int) -> None:
     requests = os.dup(0)
     os.close(0)
     os.open(os.devnull, os.O_RDONLY)
+    load_onnx_on_demand()
     for name in filter(None, os.environ.pop("ONNXCTL_CHILD_PRELOAD", "").split(",")):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

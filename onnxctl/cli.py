@@ -30,6 +30,7 @@ from onnxctl.errors import (
     EXIT_USAGE,
     OnnxctlError,
 )
+from onnxctl.onnx_on_demand import load_onnx_on_demand
 from onnxctl.signals import interruptible
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def main() -> NoReturn:
     """Run the command line this process was started with, and exit."""
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts its threads when it is loaded
+    load_onnx_on_demand()
     _leave(execute(sys.argv[1:]))
 
 
