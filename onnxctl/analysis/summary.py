@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING
 from onnx import GraphProto, ModelProto
 
 from onnxctl.analysis.attributes import attribute_in_words
+from onnxctl.analysis.figures import (
+    Operator,
+    count_calls,
+    initializer_count,
+    operator_counts,
+    shown_domain,
+    stored_bytes,
+)
 from onnxctl.analysis.learned import learned_nodes
 from onnxctl.analysis.scopes import Scope, walk_scopes
 from onnxctl.analysis.types import refuse_unknown_symbols, tensor_spec
@@ -17,7 +25,7 @@ from onnxctl.errors import ModelError, UnsafePath
 from onnxctl.model.loading import Model
 from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS
-from onnxctl.reports import FileInfo, Finding, FunctionInfo, ModelSummary, OperatorCount, TensorSpec
+from onnxctl.reports import FileInfo, Finding, FunctionInfo, ModelSummary, TensorSpec
 
 if TYPE_CHECKING:
     from onnxctl.reports import NodeInfo
@@ -43,17 +51,16 @@ def summarize(
     sizes = dims or {}
     refuse_unknown_symbols(proto.graph, sizes)
     scopes = list(walk_scopes(proto)) if scopes is None else scopes
-    calls = _count_operators(scopes)
+    calls = count_calls(scopes)
     stored = [weight for scope in scopes for weight in weights_of_scope(scope)]
     parameters = count_parameters(stored)
     files = tuple(_files(model))
-    graph_bodies = [scope.body for scope in scopes if isinstance(scope.body, GraphProto)]
     return ModelSummary(
         path=model.path,
         files=files,
-        total_bytes=_total_bytes(model),
+        total_bytes=stored_bytes(model),
         ir_version=proto.ir_version,
-        opset_imports=tuple((_shown_domain(each.domain), each.version) for each in proto.opset_import),
+        opset_imports=tuple((shown_domain(each.domain), each.version) for each in proto.opset_import),
         producer_name=as_text(proto.producer_name),
         producer_version=as_text(proto.producer_version),
         domain=as_text(proto.domain),
@@ -65,13 +72,13 @@ def summarize(
         outputs=tuple(tensor_spec(value, sizes) for value in proto.graph.output),
         node_count=sum(calls.values()),
         top_node_count=len(proto.graph.node),
-        subgraph_count=len(graph_bodies) - 1,
+        subgraph_count=sum(isinstance(scope.body, GraphProto) for scope in scopes) - 1,
         functions=tuple(_functions(proto, calls)),
-        operators=_operators(calls),
+        operators=operator_counts(calls),
         parameters=parameters,
         parameter_count=sum(row.element_count for row in parameters),
         parameter_bytes=sum(row.byte_count for row in parameters),
-        initializer_count=sum(len(body.initializer) + len(body.sparse_initializer) for body in graph_bodies),
+        initializer_count=initializer_count(scopes),
         learned=tuple(learned_nodes(scopes)),
         findings=findings,
         nodes=tuple(_nodes(scopes)) if nodes else None,
@@ -84,10 +91,6 @@ def _text(model: Model, whole: bool) -> str:
     from onnxctl.analysis.text import model_text
 
     return model_text(model, whole=whole)
-
-
-def _shown_domain(domain: str | bytes) -> str:
-    return "ai.onnx" if domain in DEFAULT_DOMAINS else as_text(domain)
 
 
 # ---------------------------------------------------------------- files
@@ -107,12 +110,6 @@ def _files(model: Model) -> Iterator[FileInfo]:
         yield FileInfo(path=path, role="data", file_bytes=size, problem=problem)
 
 
-def _total_bytes(model: Model) -> int:
-    """Bytes on disk, each file once, by whatever names the model calls it."""
-    sources = [model.source, *(file.opened for file in model.data_files if file.opened is not None)]
-    return sum({source.identity: source.size for source in sources}.values())
-
-
 # ---------------------------------------------------------------- inputs
 
 
@@ -125,30 +122,12 @@ def _inputs(graph: GraphProto, dims: Mapping[str, int]) -> Iterator[TensorSpec]:
 
 # ---------------------------------------------------------------- nodes
 
-_Operator = tuple[str, str, str]
-"""Domain ("" for ai.onnx), op_type and overload."""
 
-
-def _count_operators(scopes: Sequence[Scope]) -> Counter[_Operator]:
-    counts: Counter[_Operator] = Counter()
-    for scope in scopes:
-        counts.update((node.domain, node.op_type, node.overload) for node in scope.body.node)
-    return counts
-
-
-def _operators(calls: Counter[_Operator]) -> tuple[OperatorCount, ...]:
-    merged: Counter[tuple[str, str]] = Counter()
-    for (domain, op_type, _), count in calls.items():
-        merged[_shown_domain(domain), as_text(op_type)] += count
-    rows = (OperatorCount(domain=key[0], op_type=key[1], count=count) for key, count in merged.items())
-    return tuple(sorted(rows, key=lambda row: (-row.count, row.domain, row.op_type)))
-
-
-def _functions(proto: ModelProto, calls: Counter[_Operator]) -> Iterator[FunctionInfo]:
+def _functions(proto: ModelProto, calls: Counter[Operator]) -> Iterator[FunctionInfo]:
     for function in proto.functions:
         domains = DEFAULT_DOMAINS if function.domain in DEFAULT_DOMAINS else (function.domain,)
         yield FunctionInfo(
-            domain=_shown_domain(function.domain),
+            domain=shown_domain(function.domain),
             name=as_text(function.name),
             overload=as_text(function.overload),
             node_count=len(function.node),
@@ -165,7 +144,7 @@ def _nodes(scopes: Sequence[Scope]) -> Iterator[NodeInfo]:
                 scope=scope.path,
                 name=as_text(node.name),
                 op_type=as_text(node.op_type),
-                domain=_shown_domain(node.domain),
+                domain=shown_domain(node.domain),
                 inputs=tuple(map(as_text, node.input)),
                 outputs=tuple(map(as_text, node.output)),
                 attributes=tuple((as_text(each.name), attribute_in_words(each)) for each in node.attribute),

@@ -14,10 +14,9 @@ from onnxctl.model.loading import Model
 from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.tensors import DTYPES, dtype_name, raw_byte_count
-from onnxctl.reports import DtypeParameters
 
 if TYPE_CHECKING:
-    from onnxctl.reports import WeightInfo
+    from onnxctl.reports import DtypeParameters, WeightInfo
 
 STRING = TensorProto.STRING
 
@@ -132,6 +131,8 @@ def weight_info(model: Model, weight: Weight) -> WeightInfo:
 
 def count_parameters(weights: Iterable[Weight]) -> tuple[DtypeParameters, ...]:
     """What the weights add up to by dtype, the dtype with the most bytes first."""
+    from onnxctl.reports import DtypeParameters
+
     by_type: dict[int, list[Weight]] = {}
     for weight in weights:
         by_type.setdefault(weight.data_type, []).append(weight)

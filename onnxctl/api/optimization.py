@@ -108,9 +108,10 @@ def optimize_as(
 
 
 def _optimize(config: OptimizeConfig, working: Child, pipeline: Sequence[Pass] | None, news: News) -> OptimizeReport:
+    from onnxctl.analysis.figures import figures_of
     from onnxctl.analysis.structure import require_usable
     from onnxctl.api.proof import prove
-    from onnxctl.api.workshop import Children, Stopwatch, Workshop, figures_of
+    from onnxctl.api.workshop import Children, Stopwatch, Workshop
     from onnxctl.model.loading import model_file
     from onnxctl.passes.pipeline import PIPELINE
     from onnxctl.runtime.children import child_for_models
@@ -190,7 +191,7 @@ def _report(
     shop: Workshop, proven: Proven, before: ModelFigures, measured: SpeedComparison | Finding | None
 ) -> OptimizeReport:
     """The report; the result is published on the way where nothing speaks against it."""
-    from onnxctl.api.workshop import figures_of
+    from onnxctl.analysis.figures import figures_of
     from onnxctl.reports import Finding, OptimizeReport
 
     speed = None if isinstance(measured, Finding) else measured

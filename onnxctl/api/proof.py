@@ -23,7 +23,6 @@ from onnxctl.errors import MachineError, ModelError
 from onnxctl.model.names import node_label
 from onnxctl.model.saving import Staged, Target
 from onnxctl.passes.manager import Limit
-from onnxctl.passes.simplify_with_onnxsim import NAME as ONNXSIM
 from onnxctl.reports import Finding, Verification
 
 MOST_LEFT_OUT = 8
@@ -86,7 +85,7 @@ def prove(shop: Workshop, plan: Plan, target: Target, obstacle: str = "") -> Pro
         if culprit is None:
             return _wrong_result(shop, plan, target, attempt, findings)
         findings.append(_rolled_back(culprit, attempt))
-        if culprit.pass_name == ONNXSIM:
+        if plan.with_onnxsim:  # which is the first to be suspected
             plan = replace(plan, with_onnxsim=False)
         else:
             plan = replace(plan, left_out=plan.left_out | {culprit.pass_name})
@@ -166,7 +165,9 @@ class _InconclusiveError(Exception):
 def _find_culprit(shop: Workshop, plan: Plan, fault: _Fault) -> _Culprit | None:
     """The pass at fault; None where it can't be found. onnxsim goes first, since it can't be stopped halfway."""
     if plan.with_onnxsim:
-        return _Culprit(ONNXSIM)
+        from onnxctl.passes.simplify_with_onnxsim import NAME
+
+        return _Culprit(NAME)
     shop.news("looking for the pass at fault")
     with shop.watch.stage("finding the fault"), tempfile.TemporaryDirectory(prefix="onnxctl-") as folder:
         return _Search(shop, plan, fault, folder).find()

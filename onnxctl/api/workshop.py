@@ -9,17 +9,15 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from onnxctl.analysis.interface import describe_interface, interface_change
-from onnxctl.analysis.summary import summarize
 from onnxctl.api.progress import News
 from onnxctl.child import Child
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model, open_model
 from onnxctl.model.saving import Staged, Target, saved_bytes, stage
-from onnxctl.passes import simplify_with_onnxsim as onnxsim
 from onnxctl.passes.base import Context, Pass
 from onnxctl.passes.freeze_dimensions import freeze_dimensions
 from onnxctl.passes.manager import Limit, ManagerResult, choose_passes, optimize_graphs
-from onnxctl.reports import ModelFigures, OptimizeConfig, PassOutcome, Refusal, StageTime, Verification
+from onnxctl.reports import OptimizeConfig, PassOutcome, Refusal, StageTime, Verification
 from onnxctl.runtime.evaluate import evaluate_in_child
 
 
@@ -126,7 +124,7 @@ class Workshop:
         self._freeze(model)
         graphs = ModelGraphs(model)
         interface, bytes_before, nodes_before = describe_interface(model), saved_bytes(model), _node_count(graphs)
-        result = self._run_passes(graphs, plan, limit)
+        result = self._run_passes(graphs, plan, limit, bytes_before)
         if plan.with_onnxsim and limit is None:
             result, graphs = self._join_onnxsim(graphs, plan, result)
         growth = _growth("node", nodes_before, _node_count(graphs)) or _growth("byte", bytes_before, saved_bytes(model))
@@ -143,11 +141,14 @@ class Workshop:
         elif dims:
             freeze_dimensions(ModelGraphs(model), dims)
 
-    def _run_passes(self, graphs: ModelGraphs, plan: Plan, limit: Limit | None) -> ManagerResult:
+    def _run_passes(
+        self, graphs: ModelGraphs, plan: Plan, limit: Limit | None, model_bytes: int | None = None
+    ) -> ManagerResult:
         context = Context(
             graphs,
             evaluate=lambda model: evaluate_in_child(self._children.working, model),
             explain=self.config.explain,
+            bytes_at_start=model_bytes,
         )
         self.trail = context.trail
         at_most = self.config.level == "max"
@@ -159,6 +160,8 @@ class Workshop:
         self, graphs: ModelGraphs, plan: Plan, result: ManagerResult
     ) -> tuple[ManagerResult, ModelGraphs]:
         """What onnxsim and our passes after it make of the model if that has fewer nodes; else all is as before."""
+        from onnxctl.passes import simplify_with_onnxsim as onnxsim
+
         self.news("letting onnxsim work on the graph")
         model, node_count = graphs.model, _node_count(graphs)
         kept = type(model.proto)()
@@ -204,18 +207,6 @@ class Workshop:
         from onnxctl.runtime.compare import foresee_obstacle
 
         return foresee_obstacle(model, ModelGraphs(model), self.config.memory_bytes)
-
-
-def figures_of(model: Model, file_bytes: int | None = None) -> ModelFigures:
-    """The figures an optimization is judged by; the bytes are those of the model's own files where none are given."""
-    summary = summarize(model)
-    return ModelFigures(
-        node_count=summary.node_count,
-        initializer_count=summary.initializer_count,
-        parameter_count=summary.parameter_count,
-        file_bytes=summary.total_bytes if file_bytes is None else file_bytes,
-        operators=summary.operators,
-    )
 
 
 def _growth(what: str, before: int, after: int) -> str:

@@ -60,8 +60,9 @@ class Context:
     """What passes share while a model is optimized.
 
     evaluate computes constants (None: nothing is computed). checkpoint is called before every pass and stops everything
-    by raising. explain keeps the name of every node that was left alone, not just of the first. trail names the pass of
-    every run over a scope, as it begins.
+    by raising. explain keeps the name of every node that was left alone, not just of the first. bytes_at_start is what
+    `saved_bytes` says of the model, where the caller knows. trail names the pass of every run over a scope, as it
+    begins.
 
     room_bytes is how much the model may still grow; is_short_of_room whether somebody lacked some. pinned are
     the values other parts of the model refer to by name. not_evaluable are values that `evaluate` could not compute,
@@ -75,6 +76,7 @@ class Context:
         evaluate: Evaluator | None = None,
         checkpoint: Callable[[], None] | None = None,
         explain: bool = False,
+        bytes_at_start: int | None = None,
     ) -> None:
         self.graphs = graphs
         self.evaluate = evaluate
@@ -85,7 +87,7 @@ class Context:
         self.room_bytes: int = 0
         self.is_short_of_room = False
         self.not_evaluable: dict[str, str] = {}
-        self._bytes_at_start = saved_bytes(graphs.model)
+        self._bytes_at_start = saved_bytes(graphs.model) if bytes_at_start is None else bytes_at_start
         self._pass_name = ""
         self._scope: Graph | None = None
         self._refusals: dict[str, dict[tuple[str, str], None]] = {}

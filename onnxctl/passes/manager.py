@@ -76,7 +76,6 @@ def optimize_graphs(
         if rounds:
             idle_since.clear()
         context.learn_shapes()
-        context.measure_room()
         changes_before = changes
         rounds += 1
         for each in chosen:
@@ -94,8 +93,10 @@ def optimize_graphs(
             if not found:
                 idle_since[each.name] = changes
         graphs.commit()
-        if context.is_short_of_room and changes > changes_before:
-            idle_since.clear()  # what went in this round is room that nobody had in it
+        if changes > changes_before:
+            if context.is_short_of_room:
+                idle_since.clear()  # what went in this round is room that nobody had in it
+            context.measure_room()
     return ManagerResult(
         passes=tuple(
             PassOutcome(name=name, rewrite_count=counts[name], elapsed_ns=elapsed_ns[name]) for name in counts
