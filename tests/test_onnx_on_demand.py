@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests.conftest import SAMPLES
+
 START = """
 import sys
+from pathlib import Path
 from onnxctl.onnx_on_demand import load_onnx_on_demand
 load_onnx_on_demand()
 import onnx
@@ -102,3 +107,20 @@ with ThreadPoolExecutor(8) as pool:
 print(all(value is getattr(onnx, name) for name, value in zip(names, found)))
 """
     assert run(code) == "True"
+
+
+@pytest.mark.parametrize("name", ["digits_cnn.onnx", "transformer_block.onnx"])
+def test_optimizing_an_ordinary_model_takes_messages_and_schemas_only(name: str, tmp_path: Path) -> None:
+    code = f"""
+import json, os, sys
+from onnxctl import cli
+leave = cli._leave
+def tell(code):
+    print(code, [name for name in ("onnx.helper", "onnx.compose", "ml_dtypes") if name in sys.modules], file=sys.stderr)
+    leave(code)
+cli._leave = tell
+sys.argv = ["onnxctl", "optimize", {os.fspath(SAMPLES / name)!r}, "-o", {os.fspath(tmp_path / name)!r}, "--no-verify"]
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "0 []"

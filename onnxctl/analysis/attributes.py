@@ -8,26 +8,9 @@ from typing import Any
 from onnx import AttributeProto, TensorProto
 
 from onnxctl.analysis.types import type_in_words
+from onnxctl.model.attributes import VALUE_FIELDS
 from onnxctl.model.names import as_text
 from onnxctl.model.tensors import dtype_name
-
-VALUE_FIELDS: dict[AttributeProto.AttributeType, str] = {
-    AttributeProto.FLOAT: "f",
-    AttributeProto.INT: "i",
-    AttributeProto.STRING: "s",
-    AttributeProto.TENSOR: "t",
-    AttributeProto.GRAPH: "g",
-    AttributeProto.SPARSE_TENSOR: "sparse_tensor",
-    AttributeProto.TYPE_PROTO: "tp",
-    AttributeProto.FLOATS: "floats",
-    AttributeProto.INTS: "ints",
-    AttributeProto.STRINGS: "strings",
-    AttributeProto.TENSORS: "tensors",
-    AttributeProto.GRAPHS: "graphs",
-    AttributeProto.SPARSE_TENSORS: "sparse_tensors",
-    AttributeProto.TYPE_PROTOS: "type_protos",
-}
-"""The field that holds the value of an attribute, by AttributeProto.AttributeType."""
 
 _OTHER_FIELDS = frozenset({"name", "type", "doc_string", "ref_attr_name"})
 

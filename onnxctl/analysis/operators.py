@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import onnx.defs
 from onnx import AttributeProto, NodeProto
 
-from onnxctl.analysis.attributes import VALUE_FIELDS, type_of_value, value_fields
+from onnxctl.analysis.attributes import type_of_value, value_fields
 from onnxctl.analysis.operator_table import (
     ONNX_DOMAINS,
     UNBOUNDED,
@@ -17,6 +17,7 @@ from onnxctl.analysis.operator_table import (
     rule_of_schema,
 )
 from onnxctl.analysis.problems import Trouble
+from onnxctl.model.attributes import VALUE_FIELDS
 from onnxctl.model.names import as_text
 
 NEWEST_OPSETS = {"": onnx.defs.onnx_opset_version(), "ai.onnx.ml": onnx.defs.onnx_ml_opset_version()}

@@ -13,11 +13,10 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import onnx
 from onnx import TensorProto
 
 from onnxctl.model import wire
-from onnxctl.model.tensors import Array, Dtype, Tensor
+from onnxctl.model.tensors import Array, Dtype, Tensor, new_inline_tensor, numpy_dtype
 from onnxctl.reports import WeightStatistics
 
 CHUNK_BYTES = 3 << 20
@@ -54,7 +53,7 @@ def raw_chunks(tensor: Tensor, size: int = CHUNK_BYTES) -> Iterator[bytes]:
     elif tensor.proto.HasField("raw_data"):
         yield from (tensor.proto.raw_data[at : at + size] for at in range(0, tensor.byte_count, size))
     else:
-        data = onnx.numpy_helper.from_array(tensor.numpy()).raw_data
+        data = new_inline_tensor("", tensor.numpy()).raw_data
         yield from (data[at : at + size] for at in range(0, len(data), size))
 
 
@@ -120,7 +119,7 @@ def _values_of_codes(dtype: Dtype) -> Array:
 
 
 def _from_values(tensor: Tensor, dtype: Dtype, digest: hashlib._Hash) -> WeightStatistics:
-    native = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(dtype.number)).newbyteorder("<")
+    native = numpy_dtype(dtype.number).newbyteorder("<")
     count = zeros = nans = infinities = 0
     total = squares = 0.0
     low, high = math.inf, -math.inf

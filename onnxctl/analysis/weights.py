@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from onnx import AttributeProto, GraphProto, SparseTensorProto, TensorProto
 
-from onnxctl.analysis.attributes import VALUE_FIELDS
 from onnxctl.analysis.scopes import Scope, walk_scopes
+from onnxctl.model.attributes import VALUE_FIELDS
 from onnxctl.model.loading import Model
 from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from types import EllipsisType
 
 import numpy as np
-import onnx
 from onnx import TensorProto
 
-from onnxctl.model.tensors import Array, Tensor
+from onnxctl.model.tensors import Array, Tensor, numpy_dtype
 
 _ROWS_AT_A_TIME = 64
 """Of a matrix being transposed: what is read and what is written then both stay in the processor's cache."""
@@ -116,7 +115,7 @@ class Joined:
 
     def values(self) -> Array:
         """All values, in an array of its own."""
-        result = np.empty(self.shape, onnx.helper.tensor_dtype_to_np_dtype(self.sources[0].proto.data_type))
+        result = np.empty(self.shape, numpy_dtype(self.sources[0].proto.data_type))
         start = 0
         for each in self.sources:
             stop = start + each.shape[self.axis]
@@ -128,7 +127,7 @@ class Joined:
         """The values at these positions, counted in row-major order."""
         places = list(np.unravel_index(positions, self.shape))
         along, start = places[self.axis], 0
-        result = np.empty(len(positions), onnx.helper.tensor_dtype_to_np_dtype(self.sources[0].proto.data_type))
+        result = np.empty(len(positions), numpy_dtype(self.sources[0].proto.data_type))
         for each in self.sources:
             stop = start + each.shape[self.axis]
             inside = (along >= start) & (along < stop)

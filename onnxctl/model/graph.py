@@ -8,12 +8,11 @@ they use. Removed nodes and initializers leave the message, and nodes reach topo
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
 
-import onnx
 from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TensorProto, TypeProto
 
 from onnxctl.errors import InvalidModel
+from onnxctl.model.attributes import AttributeValue, new_attribute
 from onnxctl.model.loading import Model
 from onnxctl.model.names import node_label
 from onnxctl.model.nodes import DEFAULT_DOMAINS, constant_tensor
@@ -275,16 +274,16 @@ class Graph:
         before: NodeProto,
         name: str = "",
         domain: str = "",
-        attributes: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, AttributeValue] | None = None,
     ) -> NodeProto:
-        """A new node in front of another. Attribute values as `onnx.helper.make_attribute` takes them."""
+        """A new node in front of another. Attribute values as `new_attribute` takes them."""
         node: NodeProto = self.proto.node.add(op_type=op_type, input=inputs, output=outputs)
         if name:
             node.name = name
         if domain:
             node.domain = domain
         for key, value in (attributes or {}).items():
-            node.attribute.append(onnx.helper.make_attribute(key, value))
+            node.attribute.append(new_attribute(key, value))
         place, _ = self._positions[id(before)]
         self._added_count += 1
         self._positions[id(node)] = (place - 0.5, self._added_count)

@@ -27,7 +27,17 @@ from onnxctl.model.derivation import Derivation, depth
 from onnxctl.model.fields import MAXIMUM_NESTING, MemorySource
 from onnxctl.model.files import DataFile, FileSource, check_location, model_folders, open_regular, source_of
 from onnxctl.model.names import as_text
-from onnxctl.model.tensors import DTYPES, NATIVE_DTYPES, Array, Payload, Tensor, byte_view, raw_byte_count
+from onnxctl.model.tensors import (
+    DTYPES,
+    Array,
+    Payload,
+    Tensor,
+    byte_view,
+    element_type,
+    native_dtype,
+    new_inline_tensor,
+    raw_byte_count,
+)
 
 STANDARD_INPUT = "-"
 """The path that means: read the model from standard input."""
@@ -70,15 +80,13 @@ class Model:
 
     def new_tensor(self, name: str, array: Array) -> TensorProto:
         """A TensorProto with these values; large ones go to an anonymous temporary file and not to memory."""
-        from onnx import helper, numpy_helper
-
         is_large = array.dtype != object and array.nbytes >= wire.PAYLOAD_THRESHOLD_BYTES
-        number = helper.np_dtype_to_tensor_dtype(array.dtype.newbyteorder("=")) if is_large else 0
-        if number in NATIVE_DTYPES:
+        number = element_type(array.dtype) if is_large else 0
+        if (native := native_dtype(number)) is not None:
             proto = TensorProto(name=name, data_type=number, dims=array.shape)
-            self._mark(proto, self._spooled(byte_view(array.astype(NATIVE_DTYPES[number], order="C", copy=False))))
+            self._mark(proto, self._spooled(byte_view(array.astype(native, order="C", copy=False))))
             return proto
-        proto = numpy_helper.from_array(array, name)
+        proto = new_inline_tensor(name, array)
         if len(proto.raw_data) >= wire.PAYLOAD_THRESHOLD_BYTES:
             data = proto.raw_data
             proto.ClearField("raw_data")
@@ -88,7 +96,7 @@ class Model:
     def derived_tensor(self, name: str, derivation: Derivation) -> TensorProto:
         """A TensorProto with the values that the derivation describes; large ones are not computed now."""
         data_type = derivation.sources[0].proto.data_type
-        dtype = NATIVE_DTYPES.get(data_type)
+        dtype = native_dtype(data_type)
         length = math.prod(derivation.shape) * (0 if dtype is None else dtype.itemsize)
         if length < wire.PAYLOAD_THRESHOLD_BYTES or depth(derivation) > _MOST_DERIVATION_STEPS:
             return self.new_tensor(name, derivation.values())

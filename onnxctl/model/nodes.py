@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import onnx
 from onnx import NodeProto, TensorProto
 
+from onnxctl.model.attributes import attribute_value
 from onnxctl.model.loading import Model
 from onnxctl.model.tensors import Tensor
 
@@ -18,7 +18,7 @@ def attribute(node: NodeProto, name: str, default: Any = None) -> Any:
     """The value of the node's attribute (ints and floats as such, strings as bytes, lists as lists), or the default."""
     for each in node.attribute:
         if each.name == name:
-            return onnx.helper.get_attribute_value(each)
+            return attribute_value(each)
     return default
 
 
@@ -36,6 +36,8 @@ _CONSTANT_SCALARS = {
     "value_strings": TensorProto.STRING,
 }
 
+_DATA_FIELDS = {TensorProto.FLOAT: "float_data", TensorProto.INT64: "int64_data", TensorProto.STRING: "string_data"}
+
 
 def constant_tensor(model: Model, node: NodeProto) -> Tensor | None:
     """The tensor of a Constant node in any of its forms; None for a sparse one and for a reference to an attribute."""
@@ -45,9 +47,10 @@ def constant_tensor(model: Model, node: NodeProto) -> Tensor | None:
         if each.name == "value":
             return model.tensor(each.t)
         if each.name in _CONSTANT_SCALARS:
-            value = onnx.helper.get_attribute_value(each)
-            many = each.name.endswith("s")
-            dims = [len(value)] if many else []
-            values = list(value) if many else [value]
-            return Tensor(onnx.helper.make_tensor("", _CONSTANT_SCALARS[each.name], dims, values), None)
+            value = attribute_value(each)
+            data_type = _CONSTANT_SCALARS[each.name]
+            values, dims = (value, [len(value)]) if isinstance(value, list) else ([value], [])
+            proto = TensorProto(data_type=data_type, dims=dims)
+            getattr(proto, _DATA_FIELDS[data_type]).extend(values)
+            return Tensor(proto, None)
     return None

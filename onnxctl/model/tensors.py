@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
 
 from onnxctl.errors import InvalidModel, ModelError, UnsupportedModel
 from onnxctl.model import wire
@@ -205,10 +204,10 @@ class Tensor(NamedTuple):
             rank = len(self.proto.dims)
             raise UnsupportedModel(f"tensor {self.name!r} has {rank} dimensions, more than {MAXIMUM_RANK}")
         if self.payload is None:
-            return _inline_array(self.proto)
+            return inline_array(self.proto)
         if self.payload.derivation is not None:
             return self.payload.derivation.values().reshape(self.shape)
-        native = NATIVE_DTYPES.get(self.proto.data_type)
+        native = native_dtype(self.proto.data_type)
         if native is not None and self.payload.field in _FIELDS_LIKE_RAW_DATA:
             self.payload.check()
             array = np.empty(self.shape, dtype=native)
@@ -217,11 +216,11 @@ class Tensor(NamedTuple):
             return array
         complete = TensorProto(dims=self.proto.dims, data_type=self.proto.data_type)
         self.payload.restore(complete)
-        return _inline_array(complete)
+        return inline_array(complete)
 
     def elements(self, positions: Array) -> Array:
         """The values at these positions, counted in row-major order; where they can be, the only ones read."""
-        native = NATIVE_DTYPES.get(self.proto.data_type)
+        native = native_dtype(self.proto.data_type)
         if self.payload is None or native is None or self.payload.field not in _FIELDS_LIKE_RAW_DATA:
             return self.numpy().reshape(-1)[positions]
         if self.payload.derivation is not None:
@@ -236,16 +235,73 @@ def byte_view(array: Array) -> memoryview:
     return memoryview(array.reshape(-1).view(np.uint8).data)
 
 
-NATIVE_DTYPES: dict[int, np.dtype[Any]] = {
-    number: np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number)).newbyteorder("<")
-    for number, dtype in DTYPES.items()
-    if dtype.bits >= 8 and dtype.number not in (TensorProto.STRING, TensorProto.UNDEFINED)
+_PLAIN_DTYPES = {
+    dtype.number: np.dtype(dtype.name)
+    for dtype in DTYPES.values()
+    if dtype.bits >= 8 and dtype.name.startswith(("bool", "int", "uint", "float16", "float32", "float64", "complex"))
 }
-"""The numpy types whose bytes are those of raw_data, by element type."""
+"""The element types that numpy has itself. Those of ml_dtypes are few models' need, and take their time to load."""
+
+_ELEMENT_TYPES = {dtype: number for number, dtype in _PLAIN_DTYPES.items()}
 
 
-def _inline_array(proto: TensorProto) -> Array:
+def numpy_dtype(number: int) -> np.dtype[Any]:
+    """The type of the arrays that hold elements of this type. Raises KeyError for one that onnx does not know."""
+    plain = _PLAIN_DTYPES.get(number)
+    if plain is not None:
+        return plain
+    from onnx import helper
+
+    return np.dtype(helper.tensor_dtype_to_np_dtype(number))
+
+
+def native_dtype(number: int) -> np.dtype[Any] | None:
+    """The numpy type whose bytes are those of raw_data; None for strings, and where elements share bytes."""
+    known = DTYPES.get(number)
+    return None if known is None or known.bits < 8 else numpy_dtype(number).newbyteorder("<")
+
+
+def element_type(dtype: np.dtype[Any]) -> int:
+    """The element type (TensorProto.DataType) of arrays of this type. Raises ValueError where ONNX has none."""
+    plain = _ELEMENT_TYPES.get(dtype.newbyteorder("="))
+    if plain is not None:
+        return plain
+    from onnx import helper
+
+    return helper.np_dtype_to_tensor_dtype(dtype.newbyteorder("="))
+
+
+def new_inline_tensor(name: str, array: Array) -> TensorProto:
+    """A TensorProto with the values in it, as raw_data where they are no strings."""
+    number = _ELEMENT_TYPES.get(array.dtype.newbyteorder("="))
+    if number is None:
+        from onnx import numpy_helper
+
+        return numpy_helper.from_array(array, name)
+    data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    return TensorProto(name=name or None, data_type=number, dims=array.shape, raw_data=data)
+
+
+_FIELDS_OF_TYPES: dict[int, str] = {
+    TensorProto.FLOAT: "float_data",
+    TensorProto.DOUBLE: "double_data",
+    TensorProto.INT32: "int32_data",
+    TensorProto.INT64: "int64_data",
+    TensorProto.UINT64: "uint64_data",
+}
+"""The fields whose elements are of the very type; others hold those of several."""
+
+
+def inline_array(proto: TensorProto) -> Array:
+    """The values of a TensorProto that has them in it: see `Tensor.numpy`."""
+    plain, field = _PLAIN_DTYPES.get(proto.data_type), _FIELDS_OF_TYPES.get(proto.data_type)
+    if plain is not None and proto.HasField("raw_data"):
+        return np.frombuffer(proto.raw_data, plain.newbyteorder("<")).reshape(tuple(proto.dims))
+    if plain is not None and field is not None:
+        return np.array(getattr(proto, field), plain).reshape(tuple(proto.dims))
     if proto.data_type != TensorProto.STRING:
+        from onnx import numpy_helper
+
         array: Array = numpy_helper.to_array(proto)
         return array
     texts = [text.decode("utf-8", "surrogateescape") for text in proto.string_data]

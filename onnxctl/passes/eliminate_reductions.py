@@ -9,10 +9,10 @@ and means of floats, which begin with 0.0 (see `eliminate_add_zero`).
 from __future__ import annotations
 
 from onnx import NodeProto
-from onnx.helper import tensor_dtype_to_np_dtype
 
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
+from onnxctl.model.tensors import numpy_dtype
 from onnxctl.passes.base import Context, bypass, standard_nodes
 from onnxctl.passes.semantics import add_integers, normalized, stated_axes
 
@@ -34,7 +34,7 @@ def eliminate_sums_of_one_float(graph: Graph, context: Context) -> int:
 
 def _adds_floats(graph: Graph, node: NodeProto) -> bool:
     element_type = graph.element_type(node.input[0])
-    return node.op_type in _SUMS and (element_type is None or tensor_dtype_to_np_dtype(element_type).kind not in "iu")
+    return node.op_type in _SUMS and (element_type is None or numpy_dtype(element_type).kind not in "iu")
 
 
 def _replace(graph: Graph, context: Context, node: NodeProto) -> bool:

@@ -21,12 +21,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import onnx
-from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto
 
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import DEFAULT_DOMAINS
-from onnxctl.model.tensors import Tensor
+from onnxctl.model.tensors import Tensor, inline_array, new_inline_tensor
 from onnxctl.passes import sizes
 from onnxctl.passes.base import Context, constant_bytes, define_constant, in_function, takes_initializers
 from onnxctl.passes.effects import is_random
@@ -281,7 +280,7 @@ def _stored(context: Context, value: TensorProto) -> TensorProto:
     """The value as a tensor of the model; a large one goes to disk."""
     if value.data_type == TensorProto.STRING:
         return value
-    return context.model.new_tensor("", numpy_helper.to_array(value))
+    return context.model.new_tensor("", inline_array(value))
 
 
 def _small_model(graph: Graph, nodes: list[NodeProto], outputs: list[str]) -> ModelProto:
@@ -296,15 +295,16 @@ def _small_model(graph: Graph, nodes: list[NodeProto], outputs: list[str]) -> Mo
         model.graph.initializer.append(_complete(tensor, name))
     for name in outputs:
         element_type = graph.element_type(name)
-        kind = onnx.helper.make_tensor_type_proto(element_type, None) if element_type else None
-        model.graph.output.add(name=name, type=kind)
+        output = model.graph.output.add(name=name)
+        if element_type:
+            output.type.tensor_type.elem_type = element_type
     return model
 
 
 def _complete(tensor: Tensor, name: str) -> TensorProto:
     """The tensor with its values in it, under this name."""
     if tensor.payload is not None:
-        return numpy_helper.from_array(tensor.numpy(), name)
+        return new_inline_tensor(name, tensor.numpy())
     tensor.check()
     proto = TensorProto()
     proto.CopyFrom(tensor.proto)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from onnx import AttributeProto, NodeProto
 
+from onnxctl.model.attributes import AttributeValue
 from onnxctl.model.graph import Graph
 from onnxctl.passes.base import Context, bypass, standard_nodes
 from onnxctl.passes.pattern import FLOAT_AND_HALF, is_private, maker
@@ -72,7 +73,7 @@ def _replace_pooling(
     if not context.afford(_AXES_BYTES + 8 * len(axes), node.ByteSize()):
         context.skip(node, "the axes of a reduction would make the model larger")
         return False
-    inputs, attributes = [pooling.input[0]], dict[str, object](keepdims=0)
+    inputs, attributes = [pooling.input[0]], dict[str, AttributeValue](keepdims=0)
     if graph.opset() >= _FIRST_OPSET_WITH_AXES_AS_INPUT:
         inputs.append(add_integers(graph, axes, near="axes", before=pooling))
     else:

@@ -18,12 +18,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 from onnx import NodeProto
 
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute, is_standard
-from onnxctl.model.tensors import Array, Tensor
+from onnxctl.model.tensors import Array, Tensor, numpy_dtype
 from onnxctl.passes.base import Context, input_name
 from onnxctl.passes.semantics import rank_of
 from onnxctl.passes.weights import FLOAT_TYPES, add_weight, float_values, private_weight, put_weight, scaled_weight
@@ -206,7 +205,7 @@ def _put_bias(graph: Graph, context: Context, linear: Linear, wanted: Array, fre
     """Give the node this bias, in its old one's place where nobody else reads that; "" when done, else why not."""
     node, name = linear.node, input_name(linear.node, 2)
     with np.errstate(over="ignore"):
-        values = wanted.astype(onnx.helper.tensor_dtype_to_np_dtype(linear.weight.proto.data_type))
+        values = wanted.astype(numpy_dtype(linear.weight.proto.data_type))
     if not np.isfinite(values.astype(np.float64)).all():
         return "its bias would overflow"
     old = private_weight(graph, context, name, node) if name else None

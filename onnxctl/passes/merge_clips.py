@@ -15,12 +15,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import NodeProto
 
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import is_standard
-from onnxctl.model.tensors import Array
+from onnxctl.model.tensors import Array, numpy_dtype
 from onnxctl.passes.base import Context, bypass, constant_bytes, define_constant, input_name, standard_nodes
 
 Bounds = tuple[Array, Array]
@@ -85,7 +84,7 @@ def _bounds(graph: Graph, node: NodeProto) -> Bounds | None:
     number = graph.element_type(node.input[0])
     if number is None:
         return None
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number))
+    dtype = numpy_dtype(number)
     if dtype.kind not in "iuf":
         return None
     if node.op_type == "Relu":

@@ -12,11 +12,12 @@ kernel's size or more, and a MaxPool whose indices are asked for.
 from __future__ import annotations
 
 import numpy as np
-import onnx
 from onnx import NodeProto
 
+from onnxctl.model.attributes import set_attribute
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute, is_standard
+from onnxctl.model.tensors import numpy_dtype
 from onnxctl.passes.base import Context, input_name, standard_nodes
 from onnxctl.passes.pattern import maker
 from onnxctl.passes.semantics import add_integers, integers, normalized, rank_of, scalar
@@ -79,9 +80,9 @@ def _pad_inside(node: NodeProto, pads: list[int]) -> str:
         if reason:
             return reason
     if node.op_type == "AveragePool":
-        _set_attribute(node, "count_include_pad", 1)
-    _set_attribute(node, "auto_pad", b"NOTSET")
-    _set_attribute(node, "pads", total)
+        set_attribute(node, "count_include_pad", 1)
+    set_attribute(node, "auto_pad", b"NOTSET")
+    set_attribute(node, "pads", total)
     return ""
 
 
@@ -102,7 +103,7 @@ def _is_below(graph: Graph, name: str, fill: float) -> bool:
     element_type = graph.element_type(name)
     if element_type is None:
         return False
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(element_type)
+    dtype = numpy_dtype(element_type)
     if dtype.kind == "f" and fill <= float(np.finfo(dtype).min):
         return True
     if dtype.kind in "iu" and fill <= int(np.iinfo(dtype).min):
@@ -114,15 +115,9 @@ def _is_below(graph: Graph, name: str, fill: float) -> bool:
     return low is not None and fill <= float(low)
 
 
-def _set_attribute(node: NodeProto, name: str, value: object) -> None:
-    kept = [each for each in node.attribute if each.name != name]
-    del node.attribute[:]
-    node.attribute.extend([*kept, onnx.helper.make_attribute(name, value)])
-
-
 def _set_pads(graph: Graph, node: NodeProto, pads: list[int]) -> None:
     if graph.opset() < _FIRST_OPSET_WITH_PADS_AS_INPUT:
-        _set_attribute(node, "pads", pads)
+        set_attribute(node, "pads", pads)
         return
     name = add_integers(graph, pads, near="pads", before=node)
     graph.set_inputs(node, [node.input[0], name, *node.input[2:3]])

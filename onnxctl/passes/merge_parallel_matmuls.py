@@ -14,13 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 from onnx import NodeProto, TensorProto
 
+from onnxctl.model.attributes import set_attribute
 from onnxctl.model.derivation import join
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
-from onnxctl.model.tensors import Array, Tensor
+from onnxctl.model.tensors import Array, Tensor, numpy_dtype
 from onnxctl.model.types import TensorType
 from onnxctl.passes.base import Context, input_name, standard_nodes, takes_initializers
 from onnxctl.passes.pattern import FLOATS
@@ -126,18 +126,20 @@ def _merge(graph: Graph, context: Context, branches: list[_Branch]) -> int:
     weight, product = graph.fresh_name(first.input[1]), graph.fresh_name(first.output[0])
     sizes = graph.fresh_name("split_sizes") if graph.opset() >= _FIRST_OPSET_WITH_SIZES_AS_INPUT else ""
     bias_name = graph.fresh_name(f"{weight}_bias") if bias is not None else ""
-    nodes = [onnx.helper.make_node(first.op_type, [first.input[0], weight], [product], name=first.name)]
+    nodes = [NodeProto(op_type=first.op_type, input=[first.input[0], weight], output=[product], name=first.name)]
     nodes[0].attribute.extend(first.attribute)
     if bias is not None and first.op_type == "Gemm":
         nodes[0].input.append(bias_name)
     elif bias is not None:
-        nodes.append(onnx.helper.make_node("Add", [product, bias_name], [graph.fresh_name(product)]))
+        nodes.append(NodeProto(op_type="Add", input=[product, bias_name], output=[graph.fresh_name(product)]))
     results = [branch.result for branch in branches]
     columns = [branch.columns for branch in branches]
+    nodes.append(NodeProto(op_type="Split", input=[nodes[-1].output[0]], output=results))
+    set_attribute(nodes[-1], "axis", -1)
     if sizes:
-        nodes.append(onnx.helper.make_node("Split", [nodes[-1].output[0], sizes], results, axis=-1))
+        nodes[-1].input.append(sizes)
     else:
-        nodes.append(onnx.helper.make_node("Split", [nodes[-1].output[0]], results, axis=-1, split=columns))
+        set_attribute(nodes[-1], "split", columns)
     added = sum(node.ByteSize() + _NODE_HEADER_BYTES for node in nodes) + 8 * len(branches)
     added += sum(len(name) + TENSOR_HEADER_BYTES for name in (weight, bias_name, sizes) if name)
     added += 0 if bias is None else bias.nbytes
@@ -155,18 +157,12 @@ def _merge(graph: Graph, context: Context, branches: list[_Branch]) -> int:
         _put(graph, sizes, np.array(columns, np.int64))
     _note_types(graph, branches, [node.output[0] for node in nodes[:-1]])
     for node in nodes:
-        graph.add_node(
-            node.op_type, node.input, node.output, before=first, name=node.name, attributes=_attributes(node)
-        )
+        graph.insert(node, before=first)
     for node in old_nodes:
         graph.remove(node)
     for name in old_constants:
         graph.remove_initializer(name)
     return len(old_nodes) - len(nodes)
-
-
-def _attributes(node: NodeProto) -> dict[str, object]:
-    return {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
 
 
 def _note_types(graph: Graph, branches: list[_Branch], names: list[str]) -> None:
@@ -200,7 +196,7 @@ def _join_biases(graph: Graph, branches: list[_Branch]) -> Array | None:
     """The biases one after the other, zeros where one is missing; None where all are."""
     if not any(branch.bias for branch in branches):
         return None
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(branches[0].weight.proto.data_type)
+    dtype = numpy_dtype(branches[0].weight.proto.data_type)
     parts = [graph.constant_values(branch.bias, at_most=branch.columns) if branch.bias else None for branch in branches]
     filled = [
         np.zeros(branch.columns, dtype) if part is None else part for branch, part in zip(branches, parts, strict=True)

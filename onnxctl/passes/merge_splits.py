@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from onnx import NodeProto
 
+from onnxctl.model.attributes import AttributeValue
 from onnxctl.model.graph import Graph
 from onnxctl.passes.base import Context, standard_nodes
 from onnxctl.passes.pattern import maker
@@ -27,7 +28,10 @@ def merge_splits(graph: Graph, context: Context) -> int:
 
 def _merge(graph: Graph, context: Context, second: NodeProto) -> bool:
     first, rank = maker(graph, second.input[0], "Split"), rank_of(graph, second.input[0])
-    if first is None or rank is None or axis_of(first, rank) != axis_of(second, rank) or not all(first.output):
+    if first is None or rank is None or not all(first.output):
+        return False
+    axis = axis_of(first, rank)
+    if axis is None or axis != axis_of(second, rank):
         return False
     sizes, inner = split_sizes(graph, first), split_sizes(graph, second)
     if sizes is None or inner is None or len(sizes) != len(first.output) or len(inner) != len(second.output):
@@ -42,9 +46,9 @@ def _merge(graph: Graph, context: Context, second: NodeProto) -> bool:
     sizes[place : place + 1] = inner
     outputs = list(first.output)
     outputs[place : place + 1] = second.output
-    inputs, attributes = [first.input[0]], {"axis": axis_of(first, rank)}
+    inputs, attributes = [first.input[0]], dict[str, AttributeValue](axis=axis)
     if graph.opset() < _FIRST_OPSET_WITH_SIZES_AS_INPUT:
-        attributes["split"] = sizes  # type: ignore[assignment]
+        attributes["split"] = sizes
     else:
         inputs.append(add_integers(graph, sizes, near="sizes", before=first))
     graph.add_node("Split", inputs, outputs, before=first, name=first.name, attributes=attributes)

@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import onnx
 from onnx import NodeProto
 
+from onnxctl.model.attributes import AttributeValue, attribute_value
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
 from onnxctl.model.types import TensorType
@@ -157,7 +157,7 @@ def _behind_elementwise(
             tensor = graph.constant(constant)
             if tensor is None or tensor.element_count != 1 or not keeps_rank(graph, split.input[0], constant):
                 return None, 0
-    attributes = {each.name: onnx.helper.get_attribute_value(each) for each in first.attribute}
+    attributes = {each.name: attribute_value(each) for each in first.attribute}
     whole = graph.shape_of(split.input[0]) or ()
     inputs = [split.input[0], *first.input[1:]]
     joined = _joined(graph, split, first.op_type, inputs, first, whole, attributes)
@@ -171,7 +171,7 @@ def _joined(
     inputs: Sequence[str],
     like: NodeProto,
     shape: Shape,
-    attributes: dict[str, object] | None = None,
+    attributes: dict[str, AttributeValue] | None = None,
 ) -> str:
     """The new value that the operator makes of the whole."""
     name = graph.fresh_name(like.output[0])
@@ -187,7 +187,7 @@ def _split(
 ) -> NodeProto:
     """A Split of the joined value into what the nodes made; the old Split and the nodes go."""
     results = [node.output[0] for node in nodes]
-    inputs, attributes = [joined], dict[str, object](axis=axis)
+    inputs, attributes = [joined], dict[str, AttributeValue](axis=axis)
     if graph.opset() >= _FIRST_OPSET_WITH_SIZES_AS_INPUT:
         inputs.append(add_integers(graph, sizes, near="split_sizes", before=split))
     else:

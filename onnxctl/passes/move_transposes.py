@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import NodeProto
 
+from onnxctl.model.attributes import set_attribute
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute, is_standard
 from onnxctl.passes.base import Context, define_constant, standard_nodes
@@ -238,21 +239,13 @@ def _rename_axes(graph: Graph, node: NodeProto, order: Order) -> None:
     rank = len(order)
     if node.op_type in _WITH_AXIS:
         axis = attribute(node, "axis", _WITH_AXIS[node.op_type])
-        _set_attribute(node, "axis", order[axis])
+        set_attribute(node, "axis", order[axis])
     elif node.op_type in _REDUCTIONS:
         axes = [order[axis] for axis in _reduced_axes(graph, node, rank) or ()]
         if attribute(node, "axes") is not None:
-            _set_attribute(node, "axes", axes)
+            set_attribute(node, "axes", axes)
         else:
             graph.set_input(node, 1, add_integers(graph, axes, near="axes", before=node))
-
-
-def _set_attribute(node: NodeProto, name: str, value: int | list[int]) -> None:
-    import onnx
-
-    kept = [each for each in node.attribute if each.name != name]
-    del node.attribute[:]
-    node.attribute.extend([*kept, onnx.helper.make_attribute(name, value)])
 
 
 def _turned_constant(graph: Graph, name: str, node: NodeProto, order: Order) -> str:

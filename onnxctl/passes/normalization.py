@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 from onnx import NodeProto, TensorProto
 
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
+from onnxctl.model.tensors import numpy_dtype
 from onnxctl.passes.base import Context
 from onnxctl.passes.pattern import is_scalar, keeps_rank, maker
 from onnxctl.passes.semantics import normalized, scalar, stated_axes
@@ -95,7 +95,7 @@ def affine_behind(graph: Graph, division: NodeProto, shape: tuple[int, ...], *, 
 
 def scale_of_ones(graph: Graph, context: Context, found: Normalization, element_type: int) -> str:
     """A new constant of ones for a normalization that has no scale; "" where the model would grow by it."""
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(element_type)
+    dtype = numpy_dtype(element_type)
     freed = sum(node.ByteSize() for node in found.nodes)
     return add_weight(graph, context, "ones", np.ones(found.shape, dtype), freed_bytes=freed)
 

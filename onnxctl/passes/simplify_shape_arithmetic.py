@@ -15,12 +15,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import onnx
 from onnx import NodeProto, TensorProto
 
 from onnxctl.model.dimensions import is_known
 from onnxctl.model.graph import Graph
 from onnxctl.model.propagation import Fact
+from onnxctl.model.tensors import numpy_dtype
 from onnxctl.passes.base import (
     Context,
     bypass,
@@ -70,7 +70,7 @@ def _fold(graph: Graph, context: Context, node: NodeProto, fact: Fact) -> bool:
     shape = [dim for dim in fact.shape if isinstance(dim, int)]
     if len(shape) != len(fact.shape) or math.prod(shape) != len(values):
         return False
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(fact.dtype)
+    dtype = numpy_dtype(fact.dtype)
     constant = context.model.new_tensor(name, np.array(values, dtype).reshape(shape))
     freed = sum(freed_bytes(graph, each, node) for each in set(node.input))
     stays_a_node = graph.is_output(name) or not takes_initializers(graph)

@@ -58,13 +58,20 @@ def _computed(child: Child, model: ModelProto, timeout_s: float) -> Iterator[tup
 
 def _tensor(name: str, described: JSON, data: Blob) -> TensorProto:
     import numpy as np
-    from onnx import TensorProto, numpy_helper
+    from onnx import TensorProto
+
+    from onnxctl.model.tensors import new_inline_tensor
 
     if described["dtype"] == "object":
         texts = [text.encode("utf-8", "surrogateescape") for text in described["texts"]]
         return TensorProto(name=name, data_type=TensorProto.STRING, dims=described["shape"], string_data=texts)
-    array = np.frombuffer(data, dtype=np.dtype(described["dtype"])).reshape(described["shape"])
-    return numpy_helper.from_array(array, name)
+    try:
+        dtype = np.dtype(described["dtype"])
+    except TypeError:
+        import onnx.helper  # with it comes ml_dtypes, which tells numpy of its types  # noqa: F401
+
+        dtype = np.dtype(described["dtype"])
+    return new_inline_tensor(name, np.frombuffer(data, dtype).reshape(described["shape"]))
 
 
 def _only(model: ModelProto, output: str) -> ModelProto:

@@ -16,8 +16,8 @@ from functools import cached_property
 import onnx.defs
 from onnx import AttributeProto, NodeProto
 
-from onnxctl.analysis.attributes import VALUE_FIELDS
 from onnxctl.analysis.difference.tensors import fingerprint
+from onnxctl.model.attributes import VALUE_FIELDS
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.tensors import Tensor

@@ -14,13 +14,12 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
-import onnx
 from onnx import TensorProto
 
 from onnxctl.analysis.statistics import CHUNK_BYTES, raw_chunks
 from onnxctl.errors import ModelError
 from onnxctl.model import wire
-from onnxctl.model.tensors import Array, Tensor
+from onnxctl.model.tensors import Array, Tensor, numpy_dtype
 
 SAMPLE_COUNT = 16
 SAMPLE_BYTES = 256
@@ -110,7 +109,7 @@ def measure_distance(a: Tensor, b: Tensor) -> ValueDistance | None:
 def _element_type(tensor: Tensor) -> np.dtype[np.generic] | None:
     if tensor.proto.data_type in (TensorProto.STRING, *_COMPLEX) or tensor.dtype.bits < 8:
         return None
-    kind: np.dtype[np.generic] = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.proto.data_type))
+    kind: np.dtype[np.generic] = numpy_dtype(tensor.proto.data_type)
     return kind.newbyteorder("<")
 
 
