@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from onnx import ModelProto
 
@@ -11,8 +11,7 @@ from onnxctl.model.loading import Model
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
+class Interface(NamedTuple):
     """Everything of a model that no optimization may change, and the domains beside ai.onnx that its operators are of.
 
     Messages are kept as their bytes: whatever fields they have, known to us or not, count.
@@ -58,12 +57,12 @@ def describe_interface(model: Model) -> Interface:
 
 def interface_change(before: Interface, after: Interface) -> str:
     """How the second breaks the promises of the first, in words; "" where it keeps them."""
-    for field in fields(Interface):
-        old, new = getattr(before, field.name), getattr(after, field.name)
-        if field.name == "domains":
+    for field in Interface._fields:
+        old, new = getattr(before, field), getattr(after, field)
+        if field == "domains":
             added = sorted(new - old)
             if added:
                 return f"the result has operators of {', '.join(added)}, which the original has not"
         elif old != new:
-            return f"the result has other {_WORDS[field.name]} than the original"
+            return f"the result has other {_WORDS[field]} than the original"
     return ""

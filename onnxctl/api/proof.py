@@ -12,8 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from onnx import GraphProto, ModelProto, TensorProto
 
@@ -32,8 +31,7 @@ BISECTION_LIMIT_S = 600.0
 """After this time no further comparison is begun to find a fault."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proven:
+class Proven(NamedTuple):
     """A result on disk and what is known of it. Where the verification says "different" it must not be published."""
 
     rewritten: Rewritten
@@ -42,8 +40,7 @@ class Proven:
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Fault:
+class _Fault(NamedTuple):
     """What is wrong with a result, in words, and how it was noticed. run_count is how many runs of passes made it."""
 
     noticed_by: Literal["passes", "interface", "growth", "comparison"]
@@ -52,8 +49,7 @@ class _Fault:
     verification: Verification | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Culprit:
+class _Culprit(NamedTuple):
     """The pass at fault, and the node it rewrote ("" where that can't be told)."""
 
     pass_name: str
@@ -76,7 +72,7 @@ def prove(shop: Workshop, plan: Plan, target: Target, obstacle: str = "") -> Pro
         attempt = _attempt(shop, plan, target, unproven)
         if isinstance(attempt, Proven):
             if attempt.verification.status != "not verified" or plan.passes == "structural":
-                return replace(attempt, findings=tuple(findings))
+                return attempt._replace(findings=tuple(findings))
             attempt.staged.discard()
             unproven = attempt.verification
             plan = _structural(plan, findings)
@@ -86,9 +82,9 @@ def prove(shop: Workshop, plan: Plan, target: Target, obstacle: str = "") -> Pro
             return _wrong_result(shop, plan, target, attempt, findings)
         findings.append(_rolled_back(culprit, attempt))
         if plan.with_onnxsim:  # which is the first to be suspected
-            plan = replace(plan, with_onnxsim=False)
+            plan = plan._replace(with_onnxsim=False)
         else:
-            plan = replace(plan, left_out=plan.left_out | {culprit.pass_name})
+            plan = plan._replace(left_out=plan.left_out | {culprit.pass_name})
 
 
 def _attempt(shop: Workshop, plan: Plan, target: Target, unproven: Verification | None) -> Proven | _Fault:
@@ -134,7 +130,7 @@ def _structural(plan: Plan, findings: list[Finding]) -> Plan:
             hint="--no-verify runs all passes without proof; --input gives data that the model runs on",
         )
     )
-    return replace(plan, passes="structural", with_onnxsim=False)
+    return plan._replace(passes="structural", with_onnxsim=False)
 
 
 def _wrong_result(shop: Workshop, plan: Plan, target: Target, fault: _Fault, findings: list[Finding]) -> Proven:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
+from typing import Literal, NamedTuple
 
 from onnxctl.analysis.interface import describe_interface, interface_change
 from onnxctl.api.progress import News
@@ -21,8 +21,7 @@ from onnxctl.reports import OptimizeConfig, PassOutcome, Refusal, StageTime, Ver
 from onnxctl.runtime.evaluate import evaluate_in_child
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """Which passes may run: "structural" ones, "exact" ones or "all", none of left_out; and onnxsim after them."""
 
     passes: Literal["structural", "exact", "all"]
@@ -35,8 +34,7 @@ class Plan:
         return fits and each.name not in self.left_out
 
 
-@dataclass(frozen=True, slots=True)
-class Rewritten:
+class Rewritten(NamedTuple):
     """A model after the passes, and the promises it breaks, in words.
 
     intrusion is a change of what no pass may touch, growth one of nodes or bytes; "" where there is none.
@@ -75,8 +73,7 @@ class Stopwatch:
         return time.perf_counter_ns() - self._started
 
 
-@dataclass(frozen=True, slots=True)
-class Children:
+class Children(NamedTuple):
     """The processes native code runs in: for folding and onnxsim, and for comparing models."""
 
     working: Child

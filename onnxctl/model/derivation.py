@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import EllipsisType
+from typing import NamedTuple
 
 import numpy as np
 from onnx import TensorProto
@@ -20,8 +21,7 @@ _ROWS_AT_A_TIME = 64
 """Of a matrix being transposed: what is read and what is written then both stay in the processor's cache."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transposed:
+class Transposed(NamedTuple):
     """A tensor with its axes in another order, as the operator Transpose puts them."""
 
     source: Tensor
@@ -52,8 +52,7 @@ class Transposed:
         return self.source.elements(np.ravel_multi_index([places[at] for at in order], self.source.shape))
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(NamedTuple):
     """The positions [start, stop) along an axis."""
 
     axis: int
@@ -100,8 +99,7 @@ class Scaled:
         return np.where((along >= self.stretch.start) & (along < self.stretch.stop), scaled, values)
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(NamedTuple):
     """Tensors one after the other along an axis, as the operator Concat puts them."""
 
     sources: tuple[Tensor, ...]

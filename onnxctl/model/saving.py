@@ -20,7 +20,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from onnxctl.errors import ModelError, OutputExists, ResourceLimit, StorageError, UsageError
 from onnxctl.model import wire
@@ -37,8 +37,7 @@ ALIGNMENT_BYTES = 4096
 """Where the payloads of a data file begin if the original's did too, so that runtimes can map them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where a model may be written: the path and the mode its file gets.
 
     Where it replaces an output, that one's data files go with it, but for those that the input goes on using.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from onnx import FunctionProto, GraphProto, TensorShapeProto, TypeProto
 
@@ -58,8 +58,7 @@ def innermost_tensor(kind: TypeProto) -> TypeProto.Tensor | TypeProto.SparseTens
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class TensorType:
+class TensorType(NamedTuple):
     """A tensor's TensorProto.DataType number and shape; None where unknown."""
 
     element_type: int | None

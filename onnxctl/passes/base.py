@@ -9,7 +9,7 @@ nothing left for it. It never changes the inputs and outputs of the scope, may b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from onnx import FunctionProto, ModelProto, NodeProto, TensorProto
 
@@ -36,8 +36,7 @@ STRUCTURAL_VERBS = frozenset(("lift", "remove", "eliminate", "share"))
 """What the names of passes begin with that need no proof by running the model: see `Pass.is_structural`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(NamedTuple):
     """One entry of the pipeline.
 
     exact: the rewritten model computes every output bit for bit as before. by_default: runs without being asked for;

@@ -16,7 +16,8 @@ kernels of their own.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from onnx import NodeProto, TensorProto
@@ -42,8 +43,7 @@ _HAND_ON = frozenset(
 """Linear in their first input, the only one that holds values: the others are shapes, axes and indices."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
+class _Columns(NamedTuple):
     """A stretch of an initializer along one axis that is to be scaled; axis None means all of it."""
 
     name: str
@@ -200,8 +200,7 @@ def _with_constant(graph: Graph, context: Context, cone: _Cone, name: str) -> _C
     return cone
 
 
-@dataclass(frozen=True, slots=True)
-class _Stretch:
+class _Stretch(NamedTuple):
     """Where one part of a Split lies in the whole: the axis, from and to where on it, and how long the axis is."""
 
     axis: int
@@ -223,7 +222,7 @@ def _columns_behind(graph: Graph, context: Context, split: NodeProto, value: str
         is_last = stretch.axis == len(shape) - 1
         if node.op_type == "Transpose":
             permutation = permutation_of(graph, node)
-            stretch = None if permutation is None else replace(stretch, axis=permutation[stretch.axis])
+            stretch = None if permutation is None else stretch._replace(axis=permutation[stretch.axis])
             reader, name = node, node.input[0]
         elif node.op_type == "Reshape":
             stretch = _before_reshape(graph.shape_of(node.input[0]), shape, stretch)

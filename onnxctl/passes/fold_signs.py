@@ -8,7 +8,7 @@ else reads, or that does not vary along the axis.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from onnx import NodeProto
 
@@ -21,8 +21,7 @@ from onnxctl.passes.weights import FLOAT_TYPES, put_weight
 _FIRST_OPSET = 7
 
 
-@dataclass(frozen=True, slots=True)
-class _Negation:
+class _Negation(NamedTuple):
     """A negated part of a Concat: its Neg, its place among the inputs, and the stretch of the axis that it fills."""
 
     concat: NodeProto

@@ -10,7 +10,7 @@ would broadcast), and masks that are not known to cover every query and key (Att
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from onnx import NodeProto, TensorProto
 
@@ -31,8 +31,7 @@ def fuse_attention(graph: Graph, context: Context) -> int:
     return sum(_fuse(graph, context, node) for node in standard_nodes(graph, "MatMul"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Scores:
+class _Scores(NamedTuple):
     """What Softmax is taken of: the product of queries and keys, its scale, a mask (or ""), and the nodes behind."""
 
     product: NodeProto

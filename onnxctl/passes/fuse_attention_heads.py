@@ -9,7 +9,7 @@ heads that are not known.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from onnx import NodeProto
 
@@ -26,14 +26,13 @@ _SWAPPED = (0, 2, 1, 3)
 _MOST_INPUTS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class _Heads:
+class _Heads(NamedTuple):
     """What splits so many heads off the last axis: Reshape, Transpose, and a RotaryEmbedding if there is one."""
 
     reshaped: NodeProto
     swapped: NodeProto
     turned: NodeProto | None
-    count: int
+    head_count: int
 
     @property
     def nodes(self) -> list[NodeProto]:
@@ -70,7 +69,7 @@ def _fuse(graph: Graph, context: Context, node: NodeProto) -> bool:
         return False
     inputs = [_of_rank_three(graph, each) for each in heads]
     kept = {each.name: attribute(node, each.name) for each in node.attribute}
-    kept |= {"q_num_heads": heads[0].count, "kv_num_heads": heads[1].count}
+    kept |= {"q_num_heads": heads[0].head_count, "kv_num_heads": heads[1].head_count}
     graph.add_node(
         "Attention", [*inputs, *node.input[3:]], list(joined.output), before=joined, name=node.name, attributes=kept
     )
@@ -85,7 +84,9 @@ def _of_rank_three(graph: Graph, heads: _Heads) -> str:
     if heads.turned is None:
         return whole
     turned, result = heads.turned, graph.fresh_name(heads.turned.output[0])
-    attributes = {each.name: attribute(turned, each.name) for each in turned.attribute} | {"num_heads": heads.count}
+    attributes = {each.name: attribute(turned, each.name) for each in turned.attribute} | {
+        "num_heads": heads.head_count
+    }
     inputs = [whole, *turned.input[1:]]
     graph.add_node("RotaryEmbedding", inputs, [result], before=turned, name=turned.name, attributes=attributes)
     return result

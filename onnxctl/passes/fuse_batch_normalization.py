@@ -12,7 +12,7 @@ larger), and a Conv whose result others read too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from onnx import NodeProto
@@ -31,8 +31,7 @@ _FIRST_OPSET = 7
 """Before, `is_test` was an attribute that said whether the node trains."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Affine:
+class _Affine(NamedTuple):
     """What a BatchNormalization does to each channel: x * scale + shift."""
 
     scale: Array

@@ -8,7 +8,7 @@ an Attention with a cache or further results, repeated values that others read, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from onnx import NodeProto
 
@@ -25,8 +25,7 @@ _TIMES = 2
 """The axis that is expanded."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Repeated:
+class _Repeated(NamedTuple):
     """Heads that are repeated: the Reshape and the Expand that do it, how many heads, and how often each."""
 
     joined: NodeProto

@@ -10,8 +10,8 @@ within those of the result, is the least that can be done.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from onnxctl.model.dimensions import Dimension, exact_quotient, product
 from onnxctl.passes.semantics import reshape_target
@@ -20,8 +20,7 @@ Groups = list[list[int]]
 """For each axis the atoms that make up its size, outer first; none for an axis of size 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One node: a Reshape to `target` (as Reshape takes it) or a Transpose by `permutation`."""
 
     target: tuple[int, ...] | None = None

@@ -15,7 +15,7 @@ its inputs: s multiplies W along the axis of these, and what t adds is the same 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from onnx import NodeProto
@@ -30,8 +30,7 @@ from onnxctl.passes.weights import FLOAT_TYPES, add_weight, float_values, privat
 LINEAR_OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
-@dataclass(frozen=True, slots=True)
-class Linear:
+class Linear(NamedTuple):
     """One such node: its weight, how many output channels it has and on which axis of the output they lie.
 
     rank is that of the output, None for a MatMul whose input's rank is unknown; axis is counted from the back then.

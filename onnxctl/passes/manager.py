@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from onnxctl.errors import UsageError, did_you_mean
 from onnxctl.model.graph import ModelGraphs
@@ -16,8 +17,7 @@ MAXIMUM_ROUNDS = 20
 """Each round can use what the last one found; real models are done after three or four."""
 
 
-@dataclass(frozen=True, slots=True)
-class PassRun:
+class PassRun(NamedTuple):
     """One pass over one scope: the rewrites it made, and how many nodes it looked at."""
 
     pass_name: str
@@ -26,8 +26,7 @@ class PassRun:
     look_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """Where to stop early: after so many runs of passes, the last of which may look at so many nodes (None: all).
 
     Passes are deterministic: the same limit gives the same model again, and one that is larger by one differs by one

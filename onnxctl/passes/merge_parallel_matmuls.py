@@ -11,7 +11,7 @@ alike (see `move_splits`). Left alone: weights that others read, products of dif
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from onnx import NodeProto, TensorProto
@@ -32,8 +32,7 @@ _FIRST_OPSET_WITH_SIZES_AS_INPUT = 13
 _NODE_HEADER_BYTES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class _Branch:
+class _Branch(NamedTuple):
     """One product: its node, its weight, and the name and node of the bias added to it ("" and None for none)."""
 
     node: NodeProto

@@ -11,7 +11,7 @@ would save nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from onnx import NodeProto
 
@@ -29,8 +29,7 @@ _ALONG_THE_LAST_AXIS = {"LayerNormalization": -1, "RMSNormalization": -1, "Softm
 Shape = tuple[Dimension, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
+class _Rows(NamedTuple):
     """A region whose values have the same leading sizes, and what they are as rows."""
 
     region: Region

@@ -7,7 +7,7 @@ whole part. Left alone: Slices that reach into two parts, and new bounds that wo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from onnx import NodeProto
 
@@ -23,8 +23,7 @@ _BYTES_PER_AXIS = 32
 """What new bounds take: starts, ends, axes and steps, eight bytes each for every axis, and their headers and names."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Share:
+class _Share(NamedTuple):
     """A Slice and the part of the Concat that it lies in, with what it takes of that: nothing but all for {}."""
 
     node: NodeProto

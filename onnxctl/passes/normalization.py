@@ -5,7 +5,7 @@ The mean is over the last axes, which stay with size 1. The square is Pow(v, 2) 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from onnx import NodeProto, TensorProto
@@ -19,8 +19,7 @@ from onnxctl.passes.semantics import normalized, scalar, stated_axes
 from onnxctl.passes.weights import add_weight
 
 
-@dataclass(frozen=True, slots=True)
-class Normalization:
+class Normalization(NamedTuple):
     """v / sqrt(mean(v^2) + epsilon) over the axes from `axis` on; shape is the sizes of those."""
 
     value: str
@@ -30,8 +29,7 @@ class Normalization:
     nodes: tuple[NodeProto, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Affine:
+class Affine(NamedTuple):
     """What is done to a normalized value: the last node, its scale and its shift ("" for none)."""
 
     last: NodeProto

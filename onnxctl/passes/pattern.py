@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from onnx import NodeProto, TensorProto
 
@@ -111,8 +110,7 @@ def fuse(
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Product:
+class Product(NamedTuple):
     """A value as the product of a number and other values, and the nodes that multiply them, the last one first."""
 
     number: float

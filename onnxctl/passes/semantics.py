@@ -7,7 +7,7 @@ alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from onnx import NodeProto
@@ -139,8 +139,7 @@ def reshape_target(source: Shape, target: Shape) -> list[int] | None:
     return wanted if wanted.count(-1) <= 1 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(NamedTuple):
     """What a Slice takes along one axis, as written: negative bounds count from the end, step is not 0."""
 
     start: int

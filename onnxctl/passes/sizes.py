@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from onnx import NodeProto, TensorProto
 
@@ -18,8 +18,7 @@ from onnxctl.model.tensors import DTYPES
 _WIDEST_BITS = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """The shape of a value where it is known, and how many elements it has at most."""
 
     element_count: int

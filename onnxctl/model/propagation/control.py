@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from onnx import TensorProto
 
@@ -152,11 +151,11 @@ def _sequence_map(call: Call) -> list[Fact]:
     trips = length
     if trips is None:
         trips = call.host.fresh(next((name for name in call.node.output if name), ""), "trips")
-    results = call.host.run_body(call.node, "body", [replace(fact, values=None) for fact in inputs], trips)
+    results = call.host.run_body(call.node, "body", [fact._replace(values=None) for fact in inputs], trips)
     if results is None:
         return [Fact("sequence", length=length)] * call.output_count
     return [
-        Fact("sequence", element=replace(call.host.without_locals(call.node, each, output), values=None), length=length)
+        Fact("sequence", element=call.host.without_locals(call.node, each, output)._replace(values=None), length=length)
         for output, each in enumerate(results)
     ]
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import onnx
 from onnx import SparseTensorProto, TensorProto, TypeProto
@@ -47,8 +46,7 @@ Shape = tuple[Dimension, ...]
 Kind = Literal["tensor", "sparse_tensor", "sequence", "optional", "map", "unknown", "absent"]
 
 
-@dataclass(frozen=True, slots=True)
-class Ratio:
+class Ratio(NamedTuple):
     """The float numerator / denominator, exact: taken to be one as long as sizes stay below 2**24."""
 
     numerator: Dimension
@@ -59,8 +57,7 @@ Element = Dimension | float | Ratio | None
 Values = tuple[Element, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """What is known of a value; dtype is TensorProto.DataType's number, None (or a shape of None) is unknown.
 
     values are the contents, row-major, only where shape is all numbers. element is the type of what a sequence or an
@@ -251,13 +248,13 @@ def rename_symbols(fact: Fact, is_local: Callable[[str], bool], fresh: Fresh) ->
         return item is None or isinstance(item, int | float) or not any(is_local(s.name) for s in symbols(item))
 
     if fact.element is not None:
-        fact = replace(fact, element=rename_symbols(fact.element, is_local, fresh))
+        fact = fact._replace(element=rename_symbols(fact.element, is_local, fresh))
     if not is_free(fact.length):
-        fact = replace(fact, length=None)
+        fact = fact._replace(length=None)
     if fact.shape is not None and not all(map(is_free, fact.shape)):
-        fact = replace(
-            fact, shape=tuple(each if is_free(each) else fresh(axis) for axis, each in enumerate(fact.shape))
+        fact = fact._replace(
+            shape=tuple(each if is_free(each) else fresh(axis) for axis, each in enumerate(fact.shape))
         )
     if fact.values is not None and not all(map(is_free, fact.values)):
-        fact = replace(fact, values=tuple(each if is_free(each) else None for each in fact.values))
+        fact = fact._replace(values=tuple(each if is_free(each) else None for each in fact.values))
     return fact

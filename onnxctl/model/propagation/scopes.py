@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from onnx import AttributeProto, NodeProto
 
@@ -90,8 +91,7 @@ class ScopeFacts:
                     waiting.append(inner)
 
 
-@dataclass(frozen=True, slots=True)
-class Assumption:
+class Assumption(NamedTuple):
     """Two dimensions that had to be equal, or a contradiction: in the model, or of the model to what was computed."""
 
     where: str

@@ -7,7 +7,6 @@ out gets fresh ones.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from onnx import TensorProto
 
@@ -18,7 +17,7 @@ from onnxctl.model.propagation.shaping import sizes_of
 
 
 def _without_values(fact: Fact) -> Fact:
-    return replace(fact, values=None)
+    return fact._replace(values=None)
 
 
 def _sequence_of(call: Call, facts: Sequence[Fact], length: Dimension | None) -> Fact:
@@ -52,7 +51,7 @@ def _insert(call: Call) -> Fact:
 
 def _erase(call: Call) -> Fact:
     fact = call.fact(0)
-    return replace(fact, length=None if fact.length is None else fact.length - 1)
+    return fact._replace(length=None if fact.length is None else fact.length - 1)
 
 
 def _at(call: Call) -> Fact:
