@@ -98,9 +98,9 @@ class Graph:
         self._refresh_holders()
         if self._unsorted:
             self._sort()
-        found = [node for op_type in op_types for node in self._by_operator.get(op_type, {}).values()]
-        found.sort(key=lambda node: self._positions[id(node)])
-        return found
+        found = [key for op_type in op_types for key in self._by_operator.get(op_type, ())]
+        found.sort(key=self._positions.__getitem__)
+        return [self._nodes[key] for key in found]
 
     @property
     def initializers(self) -> Mapping[str, TensorProto]:

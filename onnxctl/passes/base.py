@@ -184,9 +184,10 @@ def standard_nodes(graph: Graph, *op_types: str) -> Iterator[NodeProto]:
 
     Left out are nodes in function bodies whose attributes come from the caller: nothing is known about them.
     """
+    has_caller = in_function(graph)
     for node in graph.nodes_of(op_types):
         if graph.contains(node) and is_standard(node, *op_types):
-            if in_function(graph) and any(each.ref_attr_name for each in node.attribute):
+            if has_caller and any(each.ref_attr_name for each in node.attribute):
                 continue
             if not graph.may_look(node):
                 return
