@@ -5,7 +5,7 @@ Symbolic propagation knows sizes such as (batch, seq, 12, 64) before anybody say
 - Reshape(x, s) with a computed s has a constant s, where each size of the result is a number, is the size of x at the
   same place (0), or is the only one that is neither (-1);
 - Slice(x) with steps of 1 is x, and Expand(x, s) is x, where the result has x's shape.
-What computed the shapes is then unused. Exact, but that a tensor without elements can't be reshaped by -1. Equalities
+What computed the shapes is then unused, and goes. Exact, but that a tensor without elements can't be reshaped by -1. Equalities
 that the model itself depends on (operands that must broadcast) are taken for granted. Opsets 5 on. Left alone:
 results with two sizes that x does not have at their place.
 """
@@ -19,6 +19,7 @@ from onnx import NodeProto, TensorProto
 
 from onnxctl.model.dimensions import is_known
 from onnxctl.model.graph import Graph
+from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.propagation import Fact
 from onnxctl.model.tensors import numpy_dtype
 from onnxctl.passes.base import (
@@ -47,10 +48,15 @@ def simplify_shape_arithmetic(graph: Graph, context: Context) -> int:
     if graph.opset() < _FIRST_OPSET_WITH_SHAPE_AS_INPUT:
         return 0
     found = 0
-    for name, fact in context.facts_with_contents(graph):
+    for name, fact in reversed(context.facts_with_contents(graph)):  # what computes a constant is then unused
         node = graph.producer(name)
-        if node is not None and len(node.output) == 1 and node.op_type not in _NEVER:
+        if node is None or len(node.output) > 1 or node.op_type in _NEVER or name in context.pinned:
+            continue
+        if graph.is_used(name):
             found += _fold(graph, context, node, fact)
+        elif node.domain in DEFAULT_DOMAINS:
+            graph.remove(node)
+            found += 1
     for node in standard_nodes(graph, "Reshape", "Slice", "Expand"):
         if node.op_type == "Reshape":
             found += _settle(graph, context, node)
@@ -61,7 +67,7 @@ def simplify_shape_arithmetic(graph: Graph, context: Context) -> int:
 
 def _fold(graph: Graph, context: Context, node: NodeProto, fact: Fact) -> bool:
     name, values = node.output[0], fact.values
-    if values is None or fact.dtype not in _KNOWN_TYPES or fact.shape is None or name in context.pinned:
+    if values is None or fact.dtype not in _KNOWN_TYPES or fact.shape is None:
         return False
     if not all(isinstance(value, int) for value in values) or len(values) > _MOST_ELEMENTS:
         return False
