@@ -13,6 +13,7 @@ from onnx import NodeProto
 
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import is_standard
+from onnxctl.model.types import TensorType
 from onnxctl.passes.base import Context, bypass, standard_nodes
 from onnxctl.passes.layout import Layout, Step
 from onnxctl.passes.semantics import add_integers, permutation_of
@@ -115,9 +116,23 @@ def _replace(graph: Graph, context: Context, private: list[NodeProto], steps: li
             else:
                 shape = add_integers(graph, step.target or (), near="shape", before=end)
                 graph.add_node("Reshape", [source, shape], [result], before=end, name=name)
+            if not last:
+                _note_type(graph, source, result, step)
             source = result
         graph.remove(end)
     if replaced:
         for node in private[1:]:
             graph.remove(node)
     return replaced
+
+
+def _note_type(graph: Graph, source: str, result: str, step: Step) -> None:
+    """The type of what the step makes, where it follows from the source's: passes behind this one ask for it."""
+    element_type, shape = graph.element_type(source), graph.shape_of(source)
+    if element_type is None or shape is None or (step.target is not None and -1 in step.target):
+        return
+    if step.permutation is not None:
+        made = tuple(shape[axis] for axis in step.permutation)
+    else:
+        made = tuple(size or shape[axis] for axis, size in enumerate(step.target or ()))
+    graph.inferred[result] = TensorType(element_type, made)

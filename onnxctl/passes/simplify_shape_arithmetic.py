@@ -5,9 +5,9 @@ Symbolic propagation knows sizes such as (batch, seq, 12, 64) before anybody say
 - Reshape(x, s) with a computed s has a constant s, where each size of the result is a number, is the size of x at the
   same place (0), or is the only one that is neither (-1);
 - Slice(x) with steps of 1 is x, and Expand(x, s) is x, where the result has x's shape.
-What computed the shapes is then unused, and goes. Exact, but that a tensor without elements can't be reshaped by -1. Equalities
-that the model itself depends on (operands that must broadcast) are taken for granted. Opsets 5 on. Left alone:
-results with two sizes that x does not have at their place.
+What computed the shapes is then unused, and goes. Exact, but that a tensor without elements can't be reshaped by -1.
+Equalities that the model itself depends on (operands that must broadcast) are taken for granted. Opsets 5 on. Left
+alone: results with two sizes that x does not have at their place.
 """
 
 from __future__ import annotations
