@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -109,18 +110,32 @@ print(all(value is getattr(onnx, name) for name, value in zip(names, found)))
     assert run(code) == "True"
 
 
-@pytest.mark.parametrize("name", ["digits_cnn.onnx", "transformer_block.onnx"])
-def test_optimizing_an_ordinary_model_takes_messages_and_schemas_only(name: str, tmp_path: Path) -> None:
+def loaded_by(*arguments: str, of: Sequence[str]) -> str:
+    """The exit code of a command line, and which of the modules it loaded."""
     code = f"""
-import json, os, sys
+import sys
 from onnxctl import cli
 leave = cli._leave
 def tell(code):
-    print(code, [name for name in ("onnx.helper", "onnx.compose", "ml_dtypes") if name in sys.modules], file=sys.stderr)
+    print(code, [name for name in {list(of)} if name in sys.modules], file=sys.stderr)
     leave(code)
 cli._leave = tell
-sys.argv = ["onnxctl", "optimize", {os.fspath(SAMPLES / name)!r}, "-o", {os.fspath(tmp_path / name)!r}, "--no-verify"]
+sys.argv = ["onnxctl", *{list(arguments)}]
 cli.main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.strip() == "0 []"
+    return done.stderr.strip()
+
+
+TOOLS = ("onnx.helper", "onnx.compose", "onnx.numpy_helper", "ml_dtypes")
+
+
+@pytest.mark.parametrize("name", ["digits_cnn.onnx", "transformer_block.onnx"])
+def test_optimizing_an_ordinary_model_takes_messages_and_schemas_only(name: str, tmp_path: Path) -> None:
+    arguments = ("optimize", os.fspath(SAMPLES / name), "-o", os.fspath(tmp_path / name), "--no-verify")
+    assert loaded_by(*arguments, of=TOOLS) == "0 []"
+
+
+@pytest.mark.parametrize("name", ["digits_cnn.onnx", "strings.onnx", "external_data/external_data.onnx"])
+def test_to_inspect_a_model_takes_no_arrays(name: str) -> None:
+    assert loaded_by("inspect", os.fspath(SAMPLES / name), of=(*TOOLS, "numpy")) == "0 []"

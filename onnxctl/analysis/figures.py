@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from onnx import GraphProto
 
@@ -12,7 +13,10 @@ from onnxctl.analysis.weights import weights_of_scope
 from onnxctl.model.loading import Model
 from onnxctl.model.names import as_text
 from onnxctl.model.nodes import DEFAULT_DOMAINS
-from onnxctl.reports import ModelFigures, OperatorCount
+from onnxctl.reports import OperatorCount
+
+if TYPE_CHECKING:
+    from onnxctl.reports import ModelFigures
 
 Operator = tuple[str, str, str]
 """Domain ("" for ai.onnx), op_type and overload."""
@@ -20,6 +24,8 @@ Operator = tuple[str, str, str]
 
 def figures_of(model: Model, file_bytes: int | None = None) -> ModelFigures:
     """The figures an optimization is judged by; the bytes are those of the model's own files where none are given."""
+    from onnxctl.reports import ModelFigures
+
     scopes = list(walk_scopes(model.proto))
     operators = operator_counts(count_calls(scopes))
     return ModelFigures(

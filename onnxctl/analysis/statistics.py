@@ -16,7 +16,8 @@ import numpy as np
 from onnx import TensorProto
 
 from onnxctl.model import wire
-from onnxctl.model.tensors import Array, Dtype, Tensor, new_inline_tensor, numpy_dtype
+from onnxctl.model.arrays import Array, new_inline_tensor, numpy_dtype
+from onnxctl.model.tensors import Dtype, Tensor
 from onnxctl.reports import WeightStatistics
 
 CHUNK_BYTES = 3 << 20

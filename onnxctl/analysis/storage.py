@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-import numpy as np
 from onnx import AttributeProto, GraphProto, SparseTensorProto, TensorProto
 
 from onnxctl.analysis.problems import Problem, Refuse, raise_problem
@@ -109,6 +108,8 @@ def _require_sparse(model: Model, sparse: SparseTensorProto) -> None:
     external = indices.payload is not None and indices.payload.file.location
     if external or not count or indices.byte_count > INDEX_BYTES:
         return
+    import numpy as np
+
     found, limits = indices.numpy(), np.array(dims if len(shape) == 2 else math.prod(dims), dtype=object)
     if (found < 0).any() or (found >= limits).any():
         raise InvalidModel(f"{what} has an index outside of its dims {list(dims)[:8]}")

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator
 
 from onnxctl.errors import InvalidModel
+from onnxctl.model.arrays import byte_view
 from onnxctl.model.files import FileSource
-from onnxctl.model.tensors import Payload, byte_view
+from onnxctl.model.tensors import Payload
 
 _COPY_BYTES = 1 << 27
 _NO_COPY_FILE_RANGE = {errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.EPERM}

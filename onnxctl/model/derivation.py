@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from onnx import TensorProto
 
-from onnxctl.model.tensors import Array, Tensor, numpy_dtype
+from onnxctl.model.arrays import Array, numpy_dtype
+from onnxctl.model.tensors import Tensor
 
 _ROWS_AT_A_TIME = 64
 """Of a matrix being transposed: what is read and what is written then both stay in the processor's cache."""

@@ -8,6 +8,7 @@ they use. Removed nodes and initializers leave the message, and nodes reach topo
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TensorProto, TypeProto
 
@@ -17,8 +18,11 @@ from onnxctl.model.loading import Model
 from onnxctl.model.names import node_label
 from onnxctl.model.nodes import DEFAULT_DOMAINS, constant_tensor
 from onnxctl.model.ordering import topological_order
-from onnxctl.model.tensors import Array, Tensor
+from onnxctl.model.tensors import Tensor
 from onnxctl.model.types import Shape, StatedTypes, TensorType
+
+if TYPE_CHECKING:
+    from onnxctl.model.arrays import Array
 
 
 class Graph:

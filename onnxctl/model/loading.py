@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, SparseTensorProto, TensorProto
@@ -23,21 +24,14 @@ from onnxctl.errors import (
     UnsafePath,
 )
 from onnxctl.model import sniff, wire
-from onnxctl.model.derivation import Derivation, depth
 from onnxctl.model.fields import MAXIMUM_NESTING, MemorySource
 from onnxctl.model.files import DataFile, FileSource, check_location, model_folders, open_regular, source_of
 from onnxctl.model.names import as_text
-from onnxctl.model.tensors import (
-    DTYPES,
-    Array,
-    Payload,
-    Tensor,
-    byte_view,
-    element_type,
-    native_dtype,
-    new_inline_tensor,
-    raw_byte_count,
-)
+from onnxctl.model.tensors import DTYPES, Payload, Tensor, raw_byte_count
+
+if TYPE_CHECKING:
+    from onnxctl.model.arrays import Array
+    from onnxctl.model.derivation import Derivation
 
 STANDARD_INPUT = "-"
 """The path that means: read the model from standard input."""
@@ -80,6 +74,8 @@ class Model:
 
     def new_tensor(self, name: str, array: Array) -> TensorProto:
         """A TensorProto with these values; large ones go to an anonymous temporary file and not to memory."""
+        from onnxctl.model.arrays import byte_view, element_type, native_dtype, new_inline_tensor
+
         is_large = array.dtype != object and array.nbytes >= wire.PAYLOAD_THRESHOLD_BYTES
         number = element_type(array.dtype) if is_large else 0
         if (native := native_dtype(number)) is not None:
@@ -95,6 +91,9 @@ class Model:
 
     def derived_tensor(self, name: str, derivation: Derivation) -> TensorProto:
         """A TensorProto with the values that the derivation describes; large ones are not computed now."""
+        from onnxctl.model.arrays import native_dtype
+        from onnxctl.model.derivation import depth
+
         data_type = derivation.sources[0].proto.data_type
         dtype = native_dtype(data_type)
         length = math.prod(derivation.shape) * (0 if dtype is None else dtype.itemsize)

@@ -5,29 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 from onnx import TensorProto
 
-from onnxctl.errors import InvalidModel, ModelError, UnsupportedModel
+from onnxctl.errors import InvalidModel, ModelError
 from onnxctl.model import wire
 from onnxctl.model.fields import delimited
 from onnxctl.model.files import DataFile
 
 if TYPE_CHECKING:
+    from onnxctl.model.arrays import Array
     from onnxctl.model.derivation import Derivation
-
-Array = np.ndarray[Any, np.dtype[Any]]
-
-MAXIMUM_RANK = 64
-"""The dimensions that numpy can hold in one array."""
 
 _CHUNK_BYTES = 1 << 22
 _SAMPLE_BYTES = 64
-
-_FIELDS_LIKE_RAW_DATA = (wire.RAW_DATA, wire.FLOAT_DATA, wire.DOUBLE_DATA)
-"""Fields whose bytes in the file are those of the elements."""
 
 
 class Dtype(NamedTuple):
@@ -114,6 +106,10 @@ class Payload:
         self.check()
         if self.derivation is None:
             return self.file.source().read(self.offset + start, length)
+        import numpy as np
+
+        from onnxctl.model.arrays import byte_view
+
         if length == self.length:
             return bytes(byte_view(self.derivation.values()))
         width = self.length // math.prod(self.derivation.shape)
@@ -148,6 +144,8 @@ class Payload:
         """The bytes, at most `size` at a time. Raises as `check` does."""
         self.check()
         if self.derivation is not None:
+            from onnxctl.model.arrays import byte_view
+
             view = byte_view(self.derivation.values())
             yield from (bytes(view[start : start + size]) for start in range(0, self.length, size))
             return
@@ -197,115 +195,17 @@ class Tensor(NamedTuple):
         """The values as an array of `shape`, read from disk; strings as an object array of str.
 
         4- and 2-bit, 8-bit float and bfloat16 types come as the ml_dtypes of the same name. Raises what `Payload.check`
-        raises, and UnsupportedModel for a tensor of more than MAXIMUM_RANK dimensions.
+        raises, and UnsupportedModel for more dimensions than NumPy has (arrays.MAXIMUM_RANK).
         """
-        self.check()
-        if len(self.proto.dims) > MAXIMUM_RANK:
-            rank = len(self.proto.dims)
-            raise UnsupportedModel(f"tensor {self.name!r} has {rank} dimensions, more than {MAXIMUM_RANK}")
-        if self.payload is None:
-            return inline_array(self.proto)
-        if self.payload.derivation is not None:
-            return self.payload.derivation.values().reshape(self.shape)
-        native = native_dtype(self.proto.data_type)
-        if native is not None and self.payload.field in _FIELDS_LIKE_RAW_DATA:
-            self.payload.check()
-            array = np.empty(self.shape, dtype=native)
-            if array.nbytes:
-                self.payload.file.source().read_into(byte_view(array), self.payload.offset)
-            return array
-        complete = TensorProto(dims=self.proto.dims, data_type=self.proto.data_type)
-        self.payload.restore(complete)
-        return inline_array(complete)
+        from onnxctl.model.arrays import array_of
+
+        return array_of(self)
 
     def elements(self, positions: Array) -> Array:
         """The values at these positions, counted in row-major order; where they can be, the only ones read."""
-        native = native_dtype(self.proto.data_type)
-        if self.payload is None or native is None or self.payload.field not in _FIELDS_LIKE_RAW_DATA:
-            return self.numpy().reshape(-1)[positions]
-        if self.payload.derivation is not None:
-            return self.payload.derivation.elements(positions)
-        width = native.itemsize
-        data = b"".join(self.payload.read_part(int(at) * width, width) for at in positions)
-        return np.frombuffer(data, native)
+        from onnxctl.model.arrays import elements_of
 
-
-def byte_view(array: Array) -> memoryview:
-    """The bytes of a contiguous array as raw_data has them, on a machine of its byte order."""
-    return memoryview(array.reshape(-1).view(np.uint8).data)
-
-
-_PLAIN_DTYPES = {
-    dtype.number: np.dtype(dtype.name)
-    for dtype in DTYPES.values()
-    if dtype.bits >= 8 and dtype.name.startswith(("bool", "int", "uint", "float16", "float32", "float64", "complex"))
-}
-"""The element types that numpy has itself. Those of ml_dtypes are few models' need, and take their time to load."""
-
-_ELEMENT_TYPES = {dtype: number for number, dtype in _PLAIN_DTYPES.items()}
-
-
-def numpy_dtype(number: int) -> np.dtype[Any]:
-    """The type of the arrays that hold elements of this type. Raises KeyError for one that onnx does not know."""
-    plain = _PLAIN_DTYPES.get(number)
-    if plain is not None:
-        return plain
-    from onnx import helper
-
-    return np.dtype(helper.tensor_dtype_to_np_dtype(number))
-
-
-def native_dtype(number: int) -> np.dtype[Any] | None:
-    """The numpy type whose bytes are those of raw_data; None for strings, and where elements share bytes."""
-    known = DTYPES.get(number)
-    return None if known is None or known.bits < 8 else numpy_dtype(number).newbyteorder("<")
-
-
-def element_type(dtype: np.dtype[Any]) -> int:
-    """The element type (TensorProto.DataType) of arrays of this type. Raises ValueError where ONNX has none."""
-    plain = _ELEMENT_TYPES.get(dtype.newbyteorder("="))
-    if plain is not None:
-        return plain
-    from onnx import helper
-
-    return helper.np_dtype_to_tensor_dtype(dtype.newbyteorder("="))
-
-
-def new_inline_tensor(name: str, array: Array) -> TensorProto:
-    """A TensorProto with the values in it, as raw_data where they are no strings."""
-    number = _ELEMENT_TYPES.get(array.dtype.newbyteorder("="))
-    if number is None:
-        from onnx import numpy_helper
-
-        return numpy_helper.from_array(array, name)
-    data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-    return TensorProto(name=name or None, data_type=number, dims=array.shape, raw_data=data)
-
-
-_FIELDS_OF_TYPES: dict[int, str] = {
-    TensorProto.FLOAT: "float_data",
-    TensorProto.DOUBLE: "double_data",
-    TensorProto.INT32: "int32_data",
-    TensorProto.INT64: "int64_data",
-    TensorProto.UINT64: "uint64_data",
-}
-"""The fields whose elements are of the very type; others hold those of several."""
-
-
-def inline_array(proto: TensorProto) -> Array:
-    """The values of a TensorProto that has them in it: see `Tensor.numpy`."""
-    plain, field = _PLAIN_DTYPES.get(proto.data_type), _FIELDS_OF_TYPES.get(proto.data_type)
-    if plain is not None and proto.HasField("raw_data"):
-        return np.frombuffer(proto.raw_data, plain.newbyteorder("<")).reshape(tuple(proto.dims))
-    if plain is not None and field is not None:
-        return np.array(getattr(proto, field), plain).reshape(tuple(proto.dims))
-    if proto.data_type != TensorProto.STRING:
-        from onnx import numpy_helper
-
-        array: Array = numpy_helper.to_array(proto)
-        return array
-    texts = [text.decode("utf-8", "surrogateescape") for text in proto.string_data]
-    return np.array(texts, dtype=object).reshape(tuple(proto.dims))
+        return elements_of(self, positions)
 
 
 def raw_byte_count(element_count: int, bits: int) -> int:

@@ -6,8 +6,8 @@ Not exact to the bit: -0.0 + 0.0 is 0.0, and without the addition -0.0 stays, wh
 
 from __future__ import annotations
 
+from onnxctl.model.arrays import Array
 from onnxctl.model.graph import Graph
-from onnxctl.model.tensors import Array
 from onnxctl.passes.base import Context, bypass, standard_nodes
 from onnxctl.passes.eliminate_arithmetic import neutral_operand
 from onnxctl.passes.eliminate_reductions import eliminate_sums_of_one_float

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from onnx import NodeProto
 
+from onnxctl.model.arrays import Array
 from onnxctl.model.graph import Graph
-from onnxctl.model.tensors import Array
 from onnxctl.passes.base import Context, bypass, standard_nodes
 
 NeutralTest = Callable[[str, Array], bool]

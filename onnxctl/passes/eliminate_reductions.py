@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from onnx import NodeProto
 
+from onnxctl.model.arrays import numpy_dtype
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
-from onnxctl.model.tensors import numpy_dtype
 from onnxctl.passes.base import Context, bypass, standard_nodes
 from onnxctl.passes.semantics import add_integers, normalized, stated_axes
 

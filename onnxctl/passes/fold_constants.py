@@ -23,9 +23,10 @@ from dataclasses import dataclass, field
 
 from onnx import ModelProto, NodeProto, TensorProto
 
+from onnxctl.model.arrays import inline_array, new_inline_tensor
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import DEFAULT_DOMAINS
-from onnxctl.model.tensors import Tensor, inline_array, new_inline_tensor
+from onnxctl.model.tensors import Tensor
 from onnxctl.passes import sizes
 from onnxctl.passes.base import Context, constant_bytes, define_constant, in_function, takes_initializers
 from onnxctl.passes.effects import is_random

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import NodeProto
 
+from onnxctl.model.arrays import Array
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute, is_standard
-from onnxctl.model.tensors import Array
 from onnxctl.passes.base import Context, constant_bytes, input_name, replace_by_constant, standard_nodes
 
 Dims = Sequence[int | str | None]

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from onnx import NodeProto
 
+from onnxctl.model.arrays import Array
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
-from onnxctl.model.tensors import Array
 from onnxctl.passes.base import Context, standard_nodes, take_over
 from onnxctl.passes.linear import LINEAR_OPERATORS, input_channels, linear_of, take_in, take_in_before
 from onnxctl.passes.pattern import is_private, maker

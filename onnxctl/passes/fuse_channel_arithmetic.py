@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 from onnx import NodeProto
 
+from onnxctl.model.arrays import Array
 from onnxctl.model.graph import Graph
-from onnxctl.model.tensors import Array
 from onnxctl.passes.base import Context, standard_nodes, take_over
 from onnxctl.passes.linear import (
     LINEAR_OPERATORS,

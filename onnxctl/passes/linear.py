@@ -20,9 +20,10 @@ from typing import NamedTuple
 import numpy as np
 from onnx import NodeProto
 
+from onnxctl.model.arrays import Array, numpy_dtype
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute, is_standard
-from onnxctl.model.tensors import Array, Tensor, numpy_dtype
+from onnxctl.model.tensors import Tensor
 from onnxctl.passes.base import Context, input_name
 from onnxctl.passes.semantics import rank_of
 from onnxctl.passes.weights import FLOAT_TYPES, add_weight, float_values, private_weight, put_weight, scaled_weight

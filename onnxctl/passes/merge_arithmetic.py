@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 from onnx import NodeProto
 
+from onnxctl.model.arrays import Array
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import is_standard
-from onnxctl.model.tensors import Array
 from onnxctl.passes.base import Context, define_constant, standard_nodes
 
 _FIRST_OPSET = 7

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto
 
+from onnxctl.model.arrays import Array, numpy_dtype
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import is_standard
-from onnxctl.model.tensors import Array, numpy_dtype
 from onnxctl.passes.base import Context, bypass, constant_bytes, define_constant, input_name, standard_nodes
 
 Bounds = tuple[Array, Array]

@@ -14,10 +14,10 @@ from __future__ import annotations
 import numpy as np
 from onnx import NodeProto
 
+from onnxctl.model.arrays import numpy_dtype
 from onnxctl.model.attributes import set_attribute
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute, is_standard
-from onnxctl.model.tensors import numpy_dtype
 from onnxctl.passes.base import Context, input_name, standard_nodes
 from onnxctl.passes.pattern import maker
 from onnxctl.passes.semantics import add_integers, integers, normalized, rank_of, scalar

@@ -16,11 +16,12 @@ from typing import NamedTuple
 import numpy as np
 from onnx import NodeProto, TensorProto
 
+from onnxctl.model.arrays import Array, numpy_dtype
 from onnxctl.model.attributes import set_attribute
 from onnxctl.model.derivation import join
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
-from onnxctl.model.tensors import Array, Tensor, numpy_dtype
+from onnxctl.model.tensors import Tensor
 from onnxctl.model.types import TensorType
 from onnxctl.passes.base import Context, input_name, standard_nodes, takes_initializers
 from onnxctl.passes.pattern import FLOATS

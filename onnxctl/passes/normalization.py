@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from onnx import NodeProto, TensorProto
 
+from onnxctl.model.arrays import numpy_dtype
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
-from onnxctl.model.tensors import numpy_dtype
 from onnxctl.passes.base import Context
 from onnxctl.passes.pattern import is_scalar, keeps_rank, maker
 from onnxctl.passes.semantics import normalized, scalar, stated_axes

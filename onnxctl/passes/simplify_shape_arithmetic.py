@@ -17,11 +17,11 @@ import math
 import numpy as np
 from onnx import NodeProto, TensorProto
 
+from onnxctl.model.arrays import numpy_dtype
 from onnxctl.model.dimensions import is_known
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.propagation import Fact
-from onnxctl.model.tensors import numpy_dtype
 from onnxctl.passes.base import (
     Context,
     bypass,

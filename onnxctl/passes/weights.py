@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 from onnx import NodeProto, TensorProto
 
+from onnxctl.model.arrays import Array
 from onnxctl.model.derivation import Stretch, multiply, scale, stretch_index
 from onnxctl.model.graph import Graph
 from onnxctl.model.loading import Model
-from onnxctl.model.tensors import Array, Tensor
+from onnxctl.model.tensors import Tensor
 from onnxctl.passes.base import Context, takes_initializers
 
 FLOAT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})

@@ -21,7 +21,7 @@ from onnxctl.runtime.compare import (
 )
 
 if TYPE_CHECKING:
-    from onnxctl.model.tensors import Array
+    from onnxctl.model.arrays import Array
 
 TOP_COUNTS = (1, 5)
 """How many of the largest elements of a row are held against each other."""

@@ -60,7 +60,7 @@ def _tensor(name: str, described: JSON, data: Blob) -> TensorProto:
     import numpy as np
     from onnx import TensorProto
 
-    from onnxctl.model.tensors import new_inline_tensor
+    from onnxctl.model.arrays import new_inline_tensor
 
     if described["dtype"] == "object":
         texts = [text.encode("utf-8", "surrogateescape") for text in described["texts"]]

@@ -20,9 +20,10 @@ from google.protobuf.message import DecodeError, Message
 from onnx import TensorProto, TypeProto, ValueInfoProto, numpy_helper
 
 from onnxctl.errors import ModelError, UnreadableFile, UnsupportedModel, UsageError
+from onnxctl.model.arrays import Array
 from onnxctl.model.files import open_regular
 from onnxctl.model.loading import Model
-from onnxctl.model.tensors import DTYPES, Array
+from onnxctl.model.tensors import DTYPES
 from onnxctl.runtime.value_rules import Domain
 
 DATA_SET_PREFIX = "test_data_set_"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from onnx import NodeProto
 
+from onnxctl.model.arrays import Array
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
-from onnxctl.model.tensors import Array
 
 
 class Size:

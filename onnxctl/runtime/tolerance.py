@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
+from onnxctl.model.arrays import Array
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import tensors_of_graph
 from onnxctl.model.nodes import attribute
-from onnxctl.model.tensors import Array
 from onnxctl.reports import OutputComparison
 
 LARGEST_TOLERANCE = 0.05

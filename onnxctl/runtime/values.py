@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from onnxctl.model.tensors import DTYPES, Array
+from onnxctl.model.arrays import Array
+from onnxctl.model.tensors import DTYPES
 from onnxctl.reports import RankedElement, ValueSummary
 from onnxctl.runtime.value_rules import Domain
 

@@ -14,10 +14,10 @@ from onnx import TensorProto, helper, numpy_helper, parser
 
 from onnxctl.analysis.precision import look_at_precision
 from onnxctl.analysis.precision.half import FIRST_INFINITE, FIRST_NORMAL, LAST_ZERO
+from onnxctl.model.arrays import Array
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import Model, open_model
 from onnxctl.model.propagation import propagate
-from onnxctl.model.tensors import Array
 from onnxctl.reports import PrecisionReport
 from tests.analysis.test_summary import opened
 from tests.conftest import SAMPLES

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxctl.analysis.statistics import BIN_COUNT, weight_statistics
-from onnxctl.model.tensors import DTYPES, Array, Tensor
+from onnxctl.model.arrays import Array
+from onnxctl.model.tensors import DTYPES, Tensor
 from onnxctl.reports import WeightStatistics
 from tests.model.test_tensors import model_with
 

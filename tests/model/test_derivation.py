@@ -12,10 +12,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from onnxctl.model.arrays import Array
 from onnxctl.model.derivation import Derivation, Stretch, join, scale, transpose
 from onnxctl.model.loading import Model, open_model
 from onnxctl.model.saving import save
-from onnxctl.model.tensors import Array, Tensor
+from onnxctl.model.tensors import Tensor
 
 Make = Callable[[Tensor, Tensor], tuple[Derivation, Callable[[Array, Array], Array]]]
 

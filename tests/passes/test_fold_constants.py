@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxctl.model.tensors import Array
+from onnxctl.model.arrays import Array
 from tests.passes.optimizing import Optimizer, assert_equal_outputs
 
 HEAD = '<ir_version: 8, opset_import: ["" : 17]>'

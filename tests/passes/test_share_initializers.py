@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxctl.model.tensors import Array
+from onnxctl.model.arrays import Array
 from tests.passes.optimizing import Optimizer, assert_equal_outputs
 
 

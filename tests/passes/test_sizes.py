@@ -9,9 +9,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from onnxctl.model.arrays import Array
 from onnxctl.model.graph import ModelGraphs
 from onnxctl.model.loading import open_model
-from onnxctl.model.tensors import Array
 from onnxctl.passes.sizes import Extent, byte_bound, of_shape, result_extent
 from tests.passes.optimizing import run
 

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, helper, numpy_helper
 
-from onnxctl.model.tensors import Array
+from onnxctl.model.arrays import Array
 from onnxctl.reports import Verification
 from onnxctl.runtime.compare import compare_in_child
 from tests.conftest import SAMPLES, sample_paths, shared_paths

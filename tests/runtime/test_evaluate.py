@@ -12,7 +12,7 @@ import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from onnxctl.child import Child
-from onnxctl.model.tensors import Array
+from onnxctl.model.arrays import Array
 from onnxctl.runtime.children import child_for_constants
 from onnxctl.runtime.evaluate import evaluate_in_child
 from tests.runtime.models import HEADER

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from onnxctl.model.tensors import Array
+from onnxctl.model.arrays import Array
 from onnxctl.runtime.values import from_onnxruntime, summarize_value, to_onnxruntime
 
 

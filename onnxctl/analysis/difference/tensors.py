@@ -19,7 +19,8 @@ from onnx import TensorProto
 from onnxctl.analysis.statistics import CHUNK_BYTES, raw_chunks
 from onnxctl.errors import ModelError
 from onnxctl.model import wire
-from onnxctl.model.tensors import Array, Tensor, numpy_dtype
+from onnxctl.model.arrays import Array, numpy_dtype
+from onnxctl.model.tensors import Tensor
 
 SAMPLE_COUNT = 16
 SAMPLE_BYTES = 256

@@ -15,9 +15,10 @@ from onnx import TensorProto
 from onnxctl.analysis.statistics import raw_chunks
 from onnxctl.analysis.weights import Weight, place_of, weights_of
 from onnxctl.errors import ModelError
+from onnxctl.model.arrays import Array
 from onnxctl.model.loading import Model
 from onnxctl.model.names import as_text
-from onnxctl.model.tensors import Array, dtype_name
+from onnxctl.model.tensors import dtype_name
 from onnxctl.reports import HalfReport, HalfTensor
 
 FIRST_INFINITE = 65520.0
