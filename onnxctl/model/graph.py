@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class Graph:
     """One scope: the top graph (no parent), a subgraph (with its parent and the node that holds it) or a function.
 
-    `path` names the scope in reports: "" for the top graph, "If_3/then_branch", "function:domain:Name".
+    `path` names the scope in reports: "" for the top graph, "If_3/then_branch", "function:domain:Name". `root` is the
+    outermost scope around it: the top graph or a function.
     `inferred` holds the types of tensors as they were worked out (see `model.shapes`): they count more than what the
     model states, which is false in many a model whose inputs were edited.
     """
@@ -46,6 +47,7 @@ class Graph:
         self.model = model
         self.proto = proto
         self.parent = parent
+        self.root: Graph = self if parent is None else parent.root
         self.holder = holder
         self.path = path
         self.inferred: dict[str, TensorType] = {}
@@ -59,7 +61,6 @@ class Graph:
         self._dirty_holders: dict[int, NodeProto] = {}
         self._added_count = 0
         self._unsorted = False
-        self._is_function = isinstance(proto, FunctionProto)
         self._initializers: dict[str, TensorProto] = {}
         self._removed_initializers = False
         self._stated = StatedTypes(proto)
@@ -230,14 +231,10 @@ class Graph:
 
     def opset(self, domain: str = "") -> int:
         """The version of the domain's operators in force in this scope; 0 where it is not imported."""
-        imports = self.model.proto.opset_import
-        root: Graph = self
-        while root.parent is not None:
-            root = root.parent
-        if isinstance(root.proto, FunctionProto):
-            imports = root.proto.opset_import
+        root = self.root.proto
+        stated = root if isinstance(root, FunctionProto) else self.model.proto
         wanted = DEFAULT_DOMAINS if domain in DEFAULT_DOMAINS else (domain,)
-        return max((int(each.version) for each in imports if each.domain in wanted), default=0)
+        return max((int(each.version) for each in stated.opset_import if each.domain in wanted), default=0)
 
     def subgraphs(self, node: NodeProto) -> list[Graph]:
         """The node's subgraphs as Graphs, in the order of its attributes."""

@@ -31,10 +31,12 @@ def learn_types(graphs: ModelGraphs) -> Propagation:
 
 
 def _tensor_types(scope: Graph, facts: Mapping[str, Fact]) -> dict[str, TensorType]:
+    """The types of the scope's values; not of the model's inputs, which state theirs."""
+    is_top = scope.proto is scope.model.proto.graph
     return {
         name: TensorType(fact.dtype, None if fact.shape is None else tuple(map(_size_or_symbol, fact.shape)))
         for name, fact in facts.items()
-        if fact.kind == "tensor" and not scope.is_input(name) and name not in scope.initializers
+        if fact.kind == "tensor" and not (is_top and scope.is_input(name)) and name not in scope.initializers
     }
 
 

@@ -196,9 +196,7 @@ def standard_nodes(graph: Graph, *op_types: str) -> Iterator[NodeProto]:
 
 def in_function(graph: Graph) -> bool:
     """Whether the scope is a function body or a subgraph inside one."""
-    while graph.parent is not None:
-        graph = graph.parent
-    return isinstance(graph.proto, FunctionProto)
+    return isinstance(graph.root.proto, FunctionProto)
 
 
 def input_name(node: NodeProto, index: int) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
+from onnxctl.model.propagation.walk import MAXIMUM_FUNCTION_DEPTH
 from tests.passes.optimizing import Optimizer, assert_equal_outputs
 
 BRANCHES = """
@@ -201,3 +202,32 @@ def test_a_long_chain_of_functions(optimize: Optimizer) -> None:
     assert not optimized.after.functions
     assert optimized.operators == {"Neg": count, "Exp": 1}
     assert optimized.result.rounds <= 10
+
+
+CASTING = """<opset_import: ["" : 17], domain: "local"> h (v) => (w) { a = Cast<to = 1>(v)  w = Exp(a) }"""
+
+
+@pytest.mark.parametrize(("other", "left"), [("float", 0), ("double", 1)])
+def test_the_body_of_a_function_is_simplified_by_what_all_its_callers_give(
+    optimize: Optimizer, other: str, left: int
+) -> None:
+    text = f"""<ir_version: 8, opset_import: ["" : 17, "local" : 1]> agraph (float[2] x, {other}[2] z)
+        => (float[2] y, float[2] w) {{ y = local.h(x)  w = local.h(z) }} {CASTING}"""
+    optimized = optimize(text)
+    assert optimized.operators["Cast"] == left
+    assert_equal_outputs(optimized)
+
+
+def test_a_call_too_deep_to_look_into_counts_as_one_of_any_type(optimize: Optimizer) -> None:
+    """Only one call of h is seen, the one with a float."""
+    count = MAXIMUM_FUNCTION_DEPTH
+    links = "\n".join(
+        f"""<opset_import: ["" : 17, "local" : 1], domain: "local"> f{at} (v) => (r)
+        {{ a = Neg(v)  r = {f"local.f{at + 1}(a)" if at + 1 < count else "local.h(a)"} }}"""
+        for at in range(count)
+    )
+    text = f"""<ir_version: 8, opset_import: ["" : 17, "local" : 1]> agraph (float[2] x, double[2] z)
+        => (float[2] y, float[2] w) {{ y = local.h(x)  w = local.f0(z) }} {links} {CASTING}"""
+    optimized = optimize(text, "eliminate_cast")
+    assert optimized.operators["Cast"] == 1
+    assert_equal_outputs(optimized)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from onnx import AttributeProto, NodeProto
+from onnx import AttributeProto, FunctionProto, NodeProto
 
 from onnxctl.model.dimensions import Dimension, unknown_symbol
 from onnxctl.model.graph import Graph
@@ -107,11 +107,17 @@ class Propagation:
     instances: dict[int, list[ScopeFacts]]
     assumptions: list[Assumption]
     complete: bool
-    """Whether the whole model was walked; past the limit of visits, values are as the model states them."""
+    """Whether the whole model was walked; past the limit of visits, values are as the model states them, and past that
+    of functions within functions, calls are not looked into."""
     _joined: dict[int, ScopeFacts] = field(default_factory=dict)
 
     def of(self, graph: Graph) -> ScopeFacts | None:
-        """What holds in the scope whoever calls it (a function's body runs once per call); None if nobody does."""
+        """What holds in the scope whoever calls it; None if nobody does.
+
+        A function's body runs once per call, so nothing is known of it where not all calls were walked.
+        """
+        if not self.complete and isinstance(graph.root.proto, FunctionProto):
+            return None
         instances = self.instances.get(id(graph), [])
         if len(instances) <= 1:
             return instances[0] if instances else None

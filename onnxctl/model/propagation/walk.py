@@ -76,6 +76,7 @@ class _Walk:
         self.instances: dict[int, list[ScopeFacts]] = {}
         self.assumptions: list[Assumption] = []
         self._scope_count = 0
+        self._missed_calls = False
         node_count = sum(len(scope.proto.node) for scope in graphs.scopes())
         self.visits_left = MAXIMUM_VISITS + 4 * node_count
 
@@ -93,9 +94,9 @@ class _Walk:
             top.facts[value.name] = self._input_fact(value.name, value.type)
         walk.run()
         for function in self._functions.values():
-            if id(function) not in self.instances:
+            if id(function) not in self.instances or self.model.proto.training_info:  # which may call it too
                 self.call_function(function, [UNKNOWN] * len(function.inputs), {})
-        return Propagation(top, self.instances, self.assumptions, self.visits_left > 0)
+        return Propagation(top, self.instances, self.assumptions, self.visits_left > 0 and not self._missed_calls)
 
     def _input_fact(self, name: str, kind: TypeProto) -> Fact:
         """An input as declared, unnamed dimensions as "name.axis"; the elements of small integer inputs are symbols."""
@@ -152,6 +153,7 @@ class _Walk:
         if known is not None:
             return known
         if id(function) in self._calling or len(self._calling) >= MAXIMUM_FUNCTION_DEPTH or self.visits_left <= 0:
+            self._missed_calls = True
             return None
         before = len(self.births)
         scope = self.new_scope(function, None, references)
