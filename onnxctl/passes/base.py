@@ -8,7 +8,7 @@ nothing left for it. It never changes the inputs and outputs of the scope, may b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from onnx import FunctionProto, ModelProto, NodeProto, TensorProto
@@ -99,6 +99,14 @@ class Context:
     def model(self) -> Model:
         """The model that is being optimized."""
         return self.graphs.model
+
+    def may_have_effects(self, node: NodeProto) -> bool:
+        """Whether it may do more than compute, itself or a node of its subgraphs: an operator of an unknown domain."""
+        for each in effects.nodes_within([node]):
+            key = function_key(each)
+            if key in self.opaque_functions or (effects.is_unknown(each) and key not in self.local_functions):
+                return True
+        return False
 
     def measure_room(self) -> None:
         """Set `room_bytes`: how much the model may grow and be no larger than it was. Commit the graphs before."""
@@ -204,14 +212,16 @@ def input_name(node: NodeProto, index: int) -> str:
     return node.input[index] if index < len(node.input) else ""
 
 
-def freed_bytes(graph: Graph, name: str, reader: NodeProto) -> int:
-    """The bytes of the nodes of this scope that nobody needs once the node no longer reads the value."""
+def freed_bytes(graph: Graph, context: Context, names: Iterable[str], reader: NodeProto) -> int:
+    """The bytes of the nodes of this scope that `remove_unused` takes once the node no longer reads these values."""
     going: dict[int, NodeProto] = {id(reader): reader}
-    waiting, freed = [name], 0
+    waiting, freed = list(names), 0
     while waiting:
         value = waiting.pop()
         maker = graph.producer(value)
-        if maker is None or id(maker) in going or any(map(graph.is_output, maker.output)):
+        if maker is None or id(maker) in going or context.may_have_effects(maker):
+            continue
+        if any(graph.is_output(made) or made in context.pinned for made in maker.output):
             continue
         if all(id(each) in going for made in maker.output for each in graph.consumers(made)):
             going[id(maker)] = maker

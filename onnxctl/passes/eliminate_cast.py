@@ -33,7 +33,7 @@ def eliminate_cast(graph: Graph, context: Context) -> int:
 
 def _name_type(graph: Graph, context: Context, node: NodeProto, wanted: int) -> bool:
     """Let a CastLike be a Cast to the type; False where the model would grow by it."""
-    freed = len(node.input[1]) + len("Like") + freed_bytes(graph, node.input[1], node)
+    freed = len(node.input[1]) + len("Like") + freed_bytes(graph, context, [node.input[1]], node)
     if not context.afford(_ATTRIBUTE_BYTES, freed):
         context.skip(node, "the model would grow by the name of the type")
         return False

@@ -74,7 +74,7 @@ def _broadcast(shapes: Sequence[Shape | None]) -> Shape | None:
 def _put_scalar(graph: Graph, context: Context, node: NodeProto, index: int) -> bool:
     name = node.input[index]
     value = uniform_value(graph, name)
-    if value is None or not context.afford(_CONSTANT_BYTES, freed_bytes(graph, name, node)):
+    if value is None or not context.afford(_CONSTANT_BYTES, freed_bytes(graph, context, [name], node)):
         return False
     scalar = graph.fresh_name(f"{name}_value")
     define_constant(graph, scalar, context.model.new_tensor("", value), before=node)

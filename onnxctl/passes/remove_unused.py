@@ -19,7 +19,7 @@ from onnx import NodeProto
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.passes.base import Context
-from onnxctl.passes.effects import function_key, is_unknown, nodes_within
+from onnxctl.passes.effects import function_key, nodes_within
 
 
 def remove_unused(graph: Graph, context: Context) -> int:
@@ -29,7 +29,7 @@ def remove_unused(graph: Graph, context: Context) -> int:
         used = [bool(name) and (graph.is_used(name) or name in context.pinned) for name in node.output]
         if any(used):
             found += _drop_optional_outputs(graph, node, used) if len(used) > 1 and not all(used) else 0
-        elif _may_have_effects(context, node):
+        elif context.may_have_effects(node):
             context.skip(node, f"an operator of the unknown domain {node.domain!r} may do more than compute")
         else:
             graph.remove(node)
@@ -39,14 +39,6 @@ def remove_unused(graph: Graph, context: Context) -> int:
     if graph is context.graphs.top and not context.model.proto.training_info:
         found += _remove_functions(context)
     return found
-
-
-def _may_have_effects(context: Context, node: NodeProto) -> bool:
-    for each in nodes_within([node]):
-        key = function_key(each)
-        if key in context.opaque_functions or (is_unknown(each) and key not in context.local_functions):
-            return True
-    return False
 
 
 def _drop_optional_outputs(graph: Graph, node: NodeProto, used: list[bool]) -> int:

@@ -62,7 +62,7 @@ def _from_input(graph: Graph, context: Context, node: NodeProto, sizes: list[Dim
                 continue
             bounds = {"start": start, "end": end} if end - start < len(shape) else {}
             added = _BYTES_OF_A_SHAPE + len(source) + len(node.output[0]) + len(node.name)
-            freed = node.ByteSize() + sum(freed_bytes(graph, name, node) for name in set(node.input))
+            freed = node.ByteSize() + freed_bytes(graph, context, node.input, node)
             if not context.afford(added, freed):
                 context.skip(node, "Shape of a graph input would be larger")
                 return False

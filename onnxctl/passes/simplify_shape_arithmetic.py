@@ -20,7 +20,6 @@ from onnx import NodeProto, TensorProto
 from onnxctl.model.arrays import numpy_dtype
 from onnxctl.model.dimensions import is_known
 from onnxctl.model.graph import Graph
-from onnxctl.model.nodes import DEFAULT_DOMAINS
 from onnxctl.model.propagation import Fact
 from onnxctl.passes.base import (
     Context,
@@ -54,7 +53,7 @@ def simplify_shape_arithmetic(graph: Graph, context: Context) -> int:
             continue
         if graph.is_used(name):
             found += _fold(graph, context, node, fact)
-        elif node.domain in DEFAULT_DOMAINS:
+        elif not context.may_have_effects(node):
             graph.remove(node)
             found += 1
     for node in standard_nodes(graph, "Reshape", "Slice", "Expand"):
@@ -78,7 +77,7 @@ def _fold(graph: Graph, context: Context, node: NodeProto, fact: Fact) -> bool:
         return False
     dtype = numpy_dtype(fact.dtype)
     constant = context.model.new_tensor(name, np.array(values, dtype).reshape(shape))
-    freed = sum(freed_bytes(graph, each, node) for each in set(node.input))
+    freed = freed_bytes(graph, context, node.input, node)
     stays_a_node = graph.is_output(name) or not takes_initializers(graph)
     if stays_a_node and not freed:
         return False
@@ -102,7 +101,8 @@ def _settle(graph: Graph, context: Context, node: NodeProto) -> bool:
     if wanted is None:
         context.skip(node, "its shape is computed, and more than one size of the result is not known")
         return False
-    if not context.afford(_CONSTANT_BYTES + _BYTES_PER_SIZE * len(wanted), freed_bytes(graph, node.input[1], node)):
+    freed = freed_bytes(graph, context, [node.input[1]], node)
+    if not context.afford(_CONSTANT_BYTES + _BYTES_PER_SIZE * len(wanted), freed):
         context.skip(node, "a constant would be larger than what computes its shape")
         return False
     shape = add_integers(graph, wanted, near="shape", before=node)

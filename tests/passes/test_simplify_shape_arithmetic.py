@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 
 from tests.passes.optimizing import Optimizer, assert_equal_outputs
@@ -140,3 +141,30 @@ def test_sizes_in_a_tensor_of_another_rank_stay(optimize: Optimizer) -> None:
         <int64[2] ones = {1, 1}> { y = Exp(x)  s = Shape(y)  r = Reshape(s, ones) }"""
     optimized = optimize(text, "share_sizes", "remove_unused")
     assert_equal_outputs(optimized)
+
+
+def test_what_is_freed_is_counted_once(optimize: Optimizer) -> None:
+    rank = 12
+    text = f"""<ir_version: 8, opset_import: ["" : 17]>
+        agraph (float[{", ".join("2" * rank)}] x, float[4096] v) => (float[{", ".join("2" * rank)}] y) {{
+        s = Shape(x)  first, second = Split<axis = 0>(s)  d = Concat<axis = 0>(first, second)  y = Reshape(v, d) }}"""
+    optimized = optimize(text, "simplify_shape_arithmetic", "remove_unused")
+    assert "a constant would be larger than what computes it" in optimized.reasons
+
+
+def test_what_may_have_effects_is_not_freed(optimize: Optimizer) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17, "vendor" : 1]>
+        agraph (float[4, 4] x, float[16] v) => (float[4, 4] y) <float[4, 4] c> {
+        c = vendor.Log<to = "a file whose name takes more bytes than the shape that follows from it">(x)
+        s = Shape(c)  y = Reshape(v, s) }"""
+    optimized = optimize(text, "simplify_shape_arithmetic", "remove_unused")
+    assert optimized.operators["Log"] == 1
+
+
+def test_what_is_pinned_is_not_freed(optimize: Optimizer) -> None:
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+        agraph (float[4, 4] x, float[16] v) => (float[4, 4] y) {
+        a = Neg(x)  s = Shape(a)  y = Reshape(v, s) }""")
+    model.graph.node[0].doc_string = "more bytes than the shape that follows from it"
+    model.graph.quantization_annotation.add(tensor_name="a")
+    assert optimize(model, "simplify_shape_arithmetic", "remove_unused").operators["Neg"] == 1
