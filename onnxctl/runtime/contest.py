@@ -9,6 +9,7 @@ into memory together are split into groups, which play the round one after the o
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import tempfile
@@ -38,13 +39,12 @@ from onnxctl.runtime.measure import PRELOAD, memory_limit, unknown_entries
 from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, estimate_memory_bytes
 from onnxctl.runtime.providers import CPU
 from onnxctl.runtime.statistics import percentile
-from onnxctl.runtime.timing import MAXIMUM_RUN_COUNT, Timing, load_average
+from onnxctl.runtime.timing import MAXIMUM_RUN_COUNT, Timing, affordable_rounds, load_average
 from onnxctl.runtime.turns import WARM_RUN_NS, Participant
 from onnxctl.runtime.variants import Variant
 
-LEAST_ROUND_COUNT = 4
-LEAST_SLOW_ROUND_COUNT = 2
-"""Where one run takes longer than all were to take."""
+USUAL_ROUND_COUNT = 4
+"""No fewer are played because the ratios are known or the time is up, and no more for a number of runs."""
 
 MOST_ROUND_COUNT = 8
 TURN_NS = 20_000_000
@@ -63,7 +63,18 @@ class _Round:
     target: str
     folder: str
     number: int
-    most: int
+    contestants: Sequence[Contestant]
+
+    @property
+    def most(self) -> int:
+        """How many rounds are played at most, by what those that were opened told so far."""
+        config = self.contestants[0].config
+        if config.run_count is not None:
+            return min(_batch_count(config), USUAL_ROUND_COUNT)
+        opened = [each for each in self.contestants if each.error is None and each.participant is not None]
+        opening_ns = sum(each.opened.load_ns + each.opened.first_run_ns for each in opened)
+        measuring_ns = sum(each.config.duration_s * 1e9 for each in opened)
+        return affordable_rounds(opening_ns, measuring_ns, MOST_ROUND_COUNT) if opened else MOST_ROUND_COUNT
 
     @property
     def name(self) -> str:
@@ -80,29 +91,29 @@ def run_contest(
     """Measure the variants against each other, the first being what the others are compared with.
 
     target calls `take_part`, and may check the model first. Each takes up to its config's duration_s; rounds end
-    earlier where every ratio is known to the config's precision. With run_count, each is run so many times in all. A
-    variant that fails, crashes or hangs has its error in the report and the others go on. Raises UsageError for what
-    was asked wrongly, and the first variant's error where not one ran.
+    earlier where every ratio is known to the config's precision, and are fewer where opening takes long
+    (`affordable_rounds`). With run_count, each is run so many times in all. A variant that fails, crashes or hangs has
+    its error in the report and the others go on. Raises UsageError for what was asked wrongly, and the first variant's
+    error where not one ran.
     """
     load = load_average()
     estimates = {path: estimate_memory_bytes(path) for path in {each.config.path for each in variants}}
     contestants = [Contestant(each, estimates[each.config.path]) for each in variants]
     order = random.Random(seed)
-    most = _most_rounds(variants[0].config)
     turn_counts: list[int] = []
     apart: list[int] = []
     with tempfile.TemporaryDirectory(prefix="onnxctl-") as folder:
-        for number in range(most):
+        for number in itertools.count():
             groups = _groups_that_fit([each for each in contestants if each.error is None])
             apart.append(len(groups))
             if number > 0:  # in the first round the first variant goes first: others are held against its outputs
                 order.shuffle(groups)
-            round_ = _Round(target, folder, number, most)
+            round_ = _Round(target, folder, number, contestants)
             turn_counts.append(min(_play(group, round_, order, progress) for group in groups))
             running = [each for each in contestants if each.error is None]
             if not running:
                 raise next(each.error for each in contestants if each.error is not None)
-            if len(running) == 1 or _is_enough(running, len(turn_counts)):
+            if len(running) == 1 or number + 1 >= round_.most or _is_enough(running, number + 1):
                 break
     first = next(each for each in contestants if each.error is None)
     return RunManyReport(
@@ -123,20 +134,16 @@ def run_contest(
     )
 
 
-def _most_rounds(config: RunConfig) -> int:
-    return MOST_ROUND_COUNT if config.run_count is None else min(_batch_count(config), LEAST_ROUND_COUNT)
-
-
 def _batch_count(config: RunConfig) -> int:
     """How many times as many runs as there are threads make the runs asked for."""
     return -(-(config.run_count or 0) // config.concurrency)
 
 
 def _is_enough(running: Sequence[Contestant], round_count: int) -> bool:
-    if running[0].config.run_count is not None:
+    """Whether the ratios are known, or a variant's runs have taken as long as they were to take."""
+    if running[0].config.run_count is not None or round_count < USUAL_ROUND_COUNT:
         return False
-    least = LEAST_SLOW_ROUND_COUNT if any(each.is_slow for each in running) else LEAST_ROUND_COUNT
-    return round_count >= least and (_all_known(running) or all(each.time_is_up for each in running))
+    return _all_known(running) or any(each.time_is_up for each in running)
 
 
 def _all_known(contestants: Sequence[Contestant]) -> bool:
@@ -240,7 +247,7 @@ def _turn_count(contestants: Sequence[Contestant], round_: _Round) -> int:
     slowest_ns = max(each.opened.warm_run_ns for each in contestants)
     duration_ns = min(each.config.duration_s for each in contestants) * 1e9
     least = 1 if slowest_ns > SLOW_RUN_NS else LEAST_TURN_COUNT
-    fitting = int(duration_ns / MOST_ROUND_COUNT / (max(TURN_NS, slowest_ns) * 1.2))
+    fitting = int(duration_ns / round_.most / (max(TURN_NS, slowest_ns) * 1.2))
     count = max(least, min(MOST_TURN_COUNT, fitting))
     config = contestants[0].config
     return count if config.run_count is None else min(count, _share(_batch_count(config), round_.most, round_.number))

@@ -40,11 +40,6 @@ class Contestant:
         return self.participant
 
     @property
-    def is_slow(self) -> bool:
-        """Whether one run takes longer than all were to take."""
-        return self.opened.warm_run_ns > self.config.duration_s * 1e9
-
-    @property
     def time_is_up(self) -> bool:
         """Whether its runs have taken as long as all were to take."""
         return self.elapsed_ns >= self.config.duration_s * 1e9

@@ -18,12 +18,12 @@ from onnxctl.runtime.children import child_for_models
 from onnxctl.runtime.opening import DEFAULT_TIMEOUT_S, open_for_run, settings_of
 from onnxctl.runtime.session import Session, open_session
 from onnxctl.runtime.statistics import Pair, compare_pairs, summarize_latency, verdict_of
-from onnxctl.runtime.timing import Clock, time_once
+from onnxctl.runtime.timing import Clock, affordable_rounds, time_once
 
 if TYPE_CHECKING:
     from random import Random
 
-ROUND_COUNT = 6
+MOST_ROUND_COUNT = 6
 DURATION_S = 6.0
 WARMUP_COUNT = 3
 MINIMUM_PAIR_COUNT = 3
@@ -44,10 +44,11 @@ def compare_speed_in_child(
     memory_bytes: int | None = None,
     progress: Callable[[str], None] = lambda news: None,
 ) -> SpeedComparison:
-    """Time two models with the same inputs on the CPU, for duration_s together in ROUND_COUNT rounds.
+    """Time two models with the same inputs on the CPU, for duration_s together.
 
-    The child may use memory_bytes, by default most of what is available, and timeout_s of time. Raises ModelError
-    where one of them does not run, ResourceLimit or ChildCrashed.
+    They are opened anew in each of MOST_ROUND_COUNT rounds, or fewer where that takes long (`affordable_rounds`). The
+    child may use memory_bytes, by default most of what is available, and timeout_s of time. Raises ModelError where one
+    of them does not run, ResourceLimit or ChildCrashed.
     """
     config = RunConfig(path=before_path, dims=tuple(dims.items()), seed=seed, inputs=tuple(inputs))
     request = {"config": encode(config), "after": after_path, "duration_s": duration_s}
@@ -67,14 +68,16 @@ def compare_speed(request: JSON, blobs: Sequence[Blob], progress: Progress) -> A
     config = decode(RunConfig, request["config"])
     opened = open_for_run(config, None, progress)
     feeds, providers = opened.feeds, opened.session.providers
+    opening_ns = 2 * (opened.session.load_ns + opened.first_run_ns)
+    round_count = affordable_rounds(opening_ns, request["duration_s"] * 1e9, MOST_ROUND_COUNT)
     del opened
     generator = random.Random(config.seed)
     rounds = []
-    for number in range(1, ROUND_COUNT + 1):
-        progress(f"measuring before and after, round {number} of {ROUND_COUNT}")
+    for number in range(1, round_count + 1):
+        progress(f"measuring before and after, round {number} of {round_count}")
         before, after = _open_both(config, request["after"], generator)
         runs = before.bare_run(feeds.values), after.bare_run(feeds.values)
-        rounds.append(time_pairs(*runs, generator=generator, duration_s=request["duration_s"] / ROUND_COUNT))
+        rounds.append(time_pairs(*runs, generator=generator, duration_s=request["duration_s"] / round_count))
         del before, after, runs
         gc.collect()
     return encode(_comparison(rounds, config, tuple(sorted(feeds.dims.items())), providers[0])), ()
@@ -93,10 +96,16 @@ def _open_both(config: RunConfig, after_path: str, generator: Random) -> tuple[S
 def time_pairs(
     before: Run, after: Run, *, generator: Random, duration_s: float, clock: Clock = time.perf_counter_ns
 ) -> list[Pair]:
-    """Pairs of samples in nanoseconds, as many as fit into the time, after WARMUP_COUNT runs of each."""
+    """Pairs of samples in nanoseconds, as many as fit into the time, after WARMUP_COUNT runs of each.
+
+    Where a run takes as long as all of it, there is one run to warm up.
+    """
+    late = clock() + int(duration_s * 1e9)
     for _ in range(WARMUP_COUNT):
         before()
         after()
+        if clock() >= late:
+            break
     pairs: list[Pair] = []
     collecting = gc.isenabled()
     gc.disable()

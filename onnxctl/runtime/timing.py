@@ -30,6 +30,10 @@ SLOW_RUN_NS = 1_000_000_000
 TIMER_STEPS = 100
 """A run shorter than so many steps of the timer is measured with an error of 1 % or more."""
 
+LEAST_ROUND_COUNT = 3
+OPENING_SHARE = 2
+"""Sessions may take so many times as long to open, in all rounds, as they are measured."""
+
 OUTLIER_SHARE = 0.01
 DRIFT_IN_WARMUP = 0.02
 LOADED_SHARE = 0.5
@@ -127,6 +131,17 @@ def time_at_once(
     """Time count runs, rounded up to a multiple of concurrency, that many threads of them running at the same time."""
     samples, elapsed_ns = _sample_at_once(run, clock, count, 0.0, concurrency)
     return Timing(warmup_count=0, samples_ns=tuple(samples), elapsed_ns=elapsed_ns)
+
+
+def affordable_rounds(opening_ns: float, measuring_ns: float, most: int) -> int:
+    """How many rounds to play where opening all sessions anew takes so long in each, and measuring so long in all.
+
+    Who asks for seconds is not to wait for minutes, so what opens slowly is opened less often, and measured longer each
+    time; but LEAST_ROUND_COUNT times all the same. The luck of one opening shows only against others, and Student's
+    interval is in the mean 3.3 times as wide of two rounds as of three, and of three 1.5 times as wide as of four.
+    """
+    affordable = OPENING_SHARE * measuring_ns / max(opening_ns, 1)
+    return int(max(LEAST_ROUND_COUNT, min(most, affordable)))
 
 
 def _slow_news(samples: Sequence[int], at_least: int) -> str:

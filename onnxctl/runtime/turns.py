@@ -100,13 +100,16 @@ def _open(config: RunConfig, reference: str, memory_bytes: int | None, check: Mo
 
 
 def _warm_up(opened: Opened, config: RunConfig) -> float:
-    """How long a run takes when the session is warm, in nanoseconds: one as long as the duration already is."""
+    """How long a run takes when the session is warm, in nanoseconds: one as long as the duration already is.
+
+    Runs as long as LONGEST_WARMUP_S are timed once: more would take longer than what is measured of them.
+    """
     if opened.first_run_ns > config.duration_s * 1e9:
         return opened.first_run_ns
     timing = time_runs(
         opened.session.bare_run(opened.feeds.values),
         warmup_count=config.warmup_count,
-        run_count=3,
+        run_count=1 if opened.first_run_ns > LONGEST_WARMUP_S * 1e9 else 3,
         duration_s=min(config.duration_s, LONGEST_WARMUP_S),
         concurrency=config.concurrency,
     )

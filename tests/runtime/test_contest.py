@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 
-from onnxctl.child import Child
+from onnxctl.child import CONTINUE, Blob, Child
 from onnxctl.errors import ChildCrashed, UsageError
-from onnxctl.reports import RunConfig, RunManyReport
+from onnxctl.reports import JSON, RunConfig, RunManyReport, encode
 from onnxctl.runtime.contest import run_contest
 from onnxctl.runtime.statistics import compare_pairs, verdict_of
-from onnxctl.runtime.variants import MOST_VARIANTS, Axes, expand
+from onnxctl.runtime.timing import LEAST_ROUND_COUNT, Timing
+from onnxctl.runtime.turns import Participant
+from onnxctl.runtime.variants import MOST_VARIANTS, Axes, Variant, expand
 from tests.conftest import SAMPLES
 from tests.runtime.models import write_model
 
@@ -133,8 +138,66 @@ class _Counting:
 def test_models_slower_than_the_duration_are_run_a_few_times_only() -> None:
     config = RunConfig(path=MLP, duration_s=1e-6, precision=0.01, timeout_s=60.0)
     report = contest(config, Axes(intra_op_threads=[1, 2]))
-    assert report.round_count == 2
+    assert report.round_count == 3
     assert "imprecise" in {each.code for each in report.findings}
+
+
+class ChildAtAPrice:
+    """A child whose models are named after how long they take: "LOAD_S-RUN_MS"; runs take 10 % more or less."""
+
+    def __init__(self, **settings: object) -> None:
+        self.run_ns = 0.0
+        self.made_up = random.Random(1)
+
+    def __enter__(self) -> ChildAtAPrice:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        pass
+
+    def call(self, target: str, request: dict[str, Any], **settings: object) -> tuple[JSON, Sequence[Blob]]:
+        if target == CONTINUE:
+            samples = tuple(int(self.run_ns * self.made_up.uniform(0.9, 1.1)) for _ in range(request["run_count"]))
+            return encode(Timing(warmup_count=0, samples_ns=samples)), ()
+        load_s, run_ms = map(float, request["config"]["path"].split("-"))
+        self.run_ns = run_ms * 1e6
+        participant = Participant(
+            load_ns=int(load_s * 1e9),
+            first_run_ns=int(self.run_ns),
+            warm_run_ns=self.run_ns,
+            peak_memory_bytes=0,
+            placement=(),
+            nodes_on_cpu=(),
+            outputs=None,
+            verification=(),
+        )
+        return encode(participant), ()
+
+
+@pytest.mark.parametrize(
+    ("paths", "duration_s", "round_count"),
+    [
+        (["0.01-1", "0.01-1"], 2.0, 8),  # what opens at once is opened as often as it is good for
+        (["20-700", "2-70"], 2.0, 3),  # opening takes ten times as long as measuring: not more often than needed
+        (["20-700", "2-70"], 30.0, 5),  # who asks for a longer time gets more rounds
+        (["20-10", "0-10", "0-10", "0-10"], 16.0, 6),  # the time of all is there for the one that opens slowly
+        (["0-4000", "0-4000"], 3.0, 3),  # a run takes longer than all were to
+        (["0-20", "0-400"], 3.0, 4),  # the slow one has had its time
+    ],
+)
+def test_what_opens_slowly_is_opened_less_often(
+    paths: list[str], duration_s: float, round_count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnxctl.runtime.contest.Child", ChildAtAPrice)
+    config = RunConfig(path=paths[0], duration_s=duration_s, precision=0.0)
+    variants = [Variant(f"{number}: {path}", replace(config, path=path)) for number, path in enumerate(paths)]
+    news: list[str] = []
+    report = run_contest(variants, seed=1, progress=news.append)
+    assert report.round_count == round_count
+    assert news[-1].startswith(f"round {round_count} of ")
+    for each in report.variants:
+        assert each.latency is not None and each.latency.sample_count >= round_count
+        assert sum(each.samples_ns) <= max(1.2 * duration_s * 1e9, round_count * 3 * max(each.samples_ns))
 
 
 def test_what_is_asked_wrongly_ends_it_all() -> None:
@@ -147,10 +210,12 @@ def test_what_is_asked_wrongly_ends_it_all() -> None:
 TRIALS = 100
 
 
-def simulated_rounds(slower_by: float, generator: random.Random) -> list[list[tuple[float, float]]]:
+def simulated_rounds(
+    slower_by: float, generator: random.Random, round_count: int = 6
+) -> list[list[tuple[float, float]]]:
     """Turns as measured on a small busy machine: luck of each process, moods of the machine, and rare long turns."""
     rounds = []
-    for _ in range(6):
+    for _ in range(round_count):
         luck = [generator.gauss(0, 0.004) for _ in range(2)]
         pairs = []
         for _ in range(20):
@@ -171,3 +236,10 @@ def test_equal_ones_are_called_equal_and_three_percent_are_found(slower_by: floa
     generator = random.Random(7)
     estimates = [compare_pairs(simulated_rounds(slower_by, generator)) for _ in range(TRIALS)]
     assert sum(verdict_of(each) == verdict for each in estimates) >= 0.95 * TRIALS
+
+
+def test_of_three_rounds_equal_ones_are_called_equal_too_and_ten_percent_are_found() -> None:
+    generator = random.Random(7)
+    for slower_by, verdict in ((0.0, "no measurable difference"), (0.1, "slower"), (-0.1, "faster")):
+        estimates = [compare_pairs(simulated_rounds(slower_by, generator, LEAST_ROUND_COUNT)) for _ in range(TRIALS)]
+        assert sum(verdict_of(each) == verdict for each in estimates) >= 0.95 * TRIALS

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from onnxctl.errors import ModelError
-from onnxctl.runtime.speed import MINIMUM_PAIR_COUNT, ROUND_COUNT, WARMUP_COUNT, compare_speed_in_child, time_pairs
+from onnxctl.reports import RunConfig, SpeedComparison, decode, encode
+from onnxctl.runtime.session import Session, open_session
+from onnxctl.runtime.speed import (
+    MINIMUM_PAIR_COUNT,
+    MOST_ROUND_COUNT,
+    WARMUP_COUNT,
+    compare_speed,
+    compare_speed_in_child,
+    time_pairs,
+)
 from onnxctl.runtime.statistics import compare_pairs, verdict_of
+from onnxctl.runtime.timing import LEAST_ROUND_COUNT
 from tests.conftest import SAMPLES
 from tests.runtime.models import write_model
 
@@ -47,7 +59,7 @@ def pairs_of(machine: FakeMachine, after_ns: float, duration_s: float = 0.5) -> 
 @pytest.mark.parametrize(("factor", "verdict"), [(1.0, "no measurable difference"), (0.96, "faster"), (1.04, "slower")])
 def test_a_difference_is_found_in_noise_and_drift(factor: float, verdict: str) -> None:
     machine = FakeMachine()
-    estimate = compare_pairs([pairs_of(machine, factor * 1e6) for _ in range(ROUND_COUNT)])
+    estimate = compare_pairs([pairs_of(machine, factor * 1e6) for _ in range(MOST_ROUND_COUNT)])
     assert verdict_of(estimate) == verdict
     assert estimate.ratio == pytest.approx(factor, rel=0.02)
 
@@ -63,7 +75,24 @@ def test_both_take_turns_in_random_order_after_a_warm_up() -> None:
 
 
 def test_slow_models_are_run_a_few_times_all_the_same() -> None:
-    assert len(pairs_of(FakeMachine(), 1e6, duration_s=1e-9)) == MINIMUM_PAIR_COUNT
+    machine = FakeMachine()
+    assert len(pairs_of(machine, 1e6, duration_s=1e-9)) == MINIMUM_PAIR_COUNT
+    assert len(machine.order) == 2 * (MINIMUM_PAIR_COUNT + 1), "one run of each to warm up"
+
+
+def test_what_opens_slowly_is_opened_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Session] = []
+
+    def open_slowly(*arguments: Any, **named: Any) -> Session:
+        opened.append(dataclasses.replace(open_session(*arguments, **named), load_ns=20_000_000_000))
+        return opened[-1]
+
+    monkeypatch.setattr("onnxctl.runtime.opening.open_session", open_slowly)
+    monkeypatch.setattr("onnxctl.runtime.speed.open_session", open_slowly)
+    request = {"config": encode(RunConfig(path=BLOCK)), "after": BLOCK, "duration_s": 0.3}
+    answer, _ = compare_speed(request, (), lambda news: None)
+    assert decode(SpeedComparison, answer).round_count == LEAST_ROUND_COUNT
+    assert len(opened) == 1 + 2 * LEAST_ROUND_COUNT
 
 
 def test_real_models_are_compared(tmp_path: Path) -> None:
@@ -72,7 +101,7 @@ def test_real_models_are_compared(tmp_path: Path) -> None:
     )
     fast = write_model(tmp_path, "g (float[200, 200] x) => (y) { y = Relu(x) }", "fast.onnx")
     found = compare_speed_in_child(slow, fast, dims={}, seed=3, duration_s=0.6)
-    assert (found.ratio.verdict, found.round_count, found.seed) == ("faster", ROUND_COUNT, 3)
+    assert (found.ratio.verdict, found.round_count, found.seed) == ("faster", MOST_ROUND_COUNT, 3)
     assert found.provider == "CPUExecutionProvider"
     assert found.before.median_ns > found.after.median_ns
     assert compare_speed_in_child(BLOCK, BLOCK, dims={"batch": 2}, seed=0, duration_s=0.3).dims[0] == ("batch", 2)
