@@ -165,6 +165,14 @@ def test_heads_that_are_repeated_otherwise_stay(optimize: Optimizer, body: str) 
     assert_equal_outputs(optimized)
 
 
+def test_heads_are_not_squeezed_where_that_makes_the_model_larger(optimize: Optimizer) -> None:
+    single = "single_heads" * 40
+    body = f"{REPEATED_KEY}  a = Abs(v)  {single} = Reshape(a, five)  v2 = Expand({single}, times)"
+    optimized = optimize(grouped(f"{body}  v3 = Reshape(v2, all)  y = Attention(q, k3, v3)"), "fuse_grouped_heads")
+    assert optimized.operators["Expand"] == 2
+    assert any("larger" in reason for reason in optimized.reasons)
+
+
 def test_heads_repeated_for_an_attention_with_a_cache_stay(optimize: Optimizer) -> None:
     body = f"{REPEATED_KEY}  {REPEATED_VALUE}  y, past = Attention(q, k3, v3)"
     optimized = optimize(grouped(body, result="float[b, 4, 3, 8] y, float[b, 4, 5, 8] past"), *GROUPED)
