@@ -19,7 +19,7 @@ from onnxctl.errors import ChildCrashed, ModelError, OnnxctlError, ResourceLimit
 from onnxctl.memory import usual_memory_bytes
 from onnxctl.reports import JSON, OutputComparison, Verification, decode, encode
 from onnxctl.runtime.children import child_for_models
-from onnxctl.runtime.opening import check_tensors, check_values, refuse_native_code
+from onnxctl.runtime.opening import FirstRun, check_tensors, check_values, refuse_native_code
 
 if TYPE_CHECKING:
     from onnxctl.model.graph import ModelGraphs
@@ -153,12 +153,38 @@ class Reference:
     feeds: Feeds
     outputs: Sequence[Any]
 
+    @property
+    def byte_count(self) -> int:
+        values = (*self.outputs, *self.feeds.values.values())
+        return sum(getattr(value, "nbytes", 0) for value in values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Original:
+    """The original while it is open, and what its inputs are made of."""
+
+    graphs: ModelGraphs
+    session: Session
+    dims: Mapping[str, int]
+    seed: int
+    given: Given
+
+    def run(self, dims: Mapping[str, int], seed: int, attempt: int = 0) -> Reference | None:
+        """A run with these sizes and values; None where it does not take them, which proves nothing."""
+        from onnxctl.runtime.feeds import generate_feeds
+
+        model = self.graphs.model
+        try:
+            feeds = generate_feeds(model, self.graphs, dims=dims, seed=seed, attempt=attempt, given=self.given)
+            return Reference(feeds, self.session.run(feeds.values))
+        except (UsageError, ModelError, ResourceLimit):
+            return None
+
 
 def compare(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
     """Child target: compare the model files request["original"] and request["candidate"]; answers a Verification."""
     from onnxctl.model.graph import ModelGraphs
     from onnxctl.model.loading import open_model
-    from onnxctl.runtime.tolerance import decides_by_floats, slack_of, tolerance_of
 
     seed = request["seed"]
     progress("original")
@@ -170,10 +196,8 @@ def compare(request: JSON, blobs: Sequence[Blob], progress: Progress) -> Answer:
         return encode(Verification(status="not verified", reason=reason, seed=seed)), ()
     progress("candidate")
     outputs, reason = _run_candidate(request["candidate"], names, references)
-    tolerance = tolerance_of(graphs) if request["tolerance"] is None else request["tolerance"]
-    may_flip = decides_by_floats(graphs)
-    slacks = [slack_of(graphs, name) if request["tolerance"] is None else 0.0 for name in names]
-    comparisons = _compare_all(names, references, outputs, tolerance, may_flip, slacks)
+    pairs = list(zip(references, outputs, strict=False))
+    comparisons = _compare_all(graphs, names, pairs, request["tolerance"]) if pairs else []
     random = random_nodes(graphs)
     if not reason and not all(each.equal for each in comparisons):
         reason = "; ".join(f"output {each.name!r}: {each.message}" for each in comparisons if not each.equal)
@@ -226,90 +250,55 @@ def run_original(model: Model, graphs: ModelGraphs, request: JSON) -> tuple[list
     from onnxctl.runtime.feeds import find_feeds, required_symbols
     from onnxctl.runtime.given import read_inputs
 
-    path, seed = request["original"], request["seed"]
+    seed = request["seed"]
     dims = {symbol: size for symbol, size in request["dims"].items() if symbol in required_symbols(model)}
     try:
         check_tensors(model)
         refuse_native_code(graphs)
         given = read_inputs(model, [(name, source) for name, source in request["inputs"]])
-        session = open_plainly(model, path)
-        names = tuple(value.name for value in session.outputs)
+        session = open_plainly(model, request["original"])
+        first_run = FirstRun(session)
         failures = (ModelError, ResourceLimit)
-        first = find_feeds(model, graphs, session.run, dims=dims, seed=seed, failures=failures, given=given)
-        outputs = session.run(first.values)
-        again = session.run(first.values)
+        feeds = find_feeds(model, graphs, first_run.run, dims=dims, seed=seed, failures=failures, given=given)
+        again = session.run(feeds.values)
     except OnnxctlError as error:
         return [], (), f"the original doesn't run here: {error.message}"
-    reason = _unsteady(names, outputs, again, graphs)
+    names = tuple(value.name for value in session.outputs)
+    reason = _unsteady(names, first_run.outputs, again, graphs)
     if reason:
         return [], names, reason
-    references = [Reference(first, outputs)]
-    references += _further_runs(model, graphs, session, references[0], dims, given, request)
-    references += _runs_with_a_one(model, graphs, session, references[0], dims, given, request)
-    return references, names, ""
+    original, first = _Original(graphs, session, dims, seed, given), Reference(feeds, first_run.outputs)
+    return [first, *_further_runs(original, first, request["run_count"]), *_runs_with_a_one(original, first)], names, ""
 
 
-def _further_runs(
-    model: Model,
-    graphs: ModelGraphs,
-    session: Session,
-    first: Reference,
-    dims: Mapping[str, int],
-    given: Given,
-    request: JSON,
-) -> list[Reference]:
+def _further_runs(original: _Original, first: Reference, run_count: int) -> list[Reference]:
     """More runs of the original: other sizes where it takes them, then other values until there are enough."""
-    from onnxctl.runtime.feeds import generate_feeds, required_inputs
+    from onnxctl.runtime.feeds import required_inputs
     from onnxctl.runtime.habits import ATTEMPT_COUNT
 
-    if set(required_inputs(model)) <= set(given.values):
+    if set(required_inputs(original.graphs.model)) <= set(original.given.values):
         return []  # every value was given: another run would be the same one
 
     attempts = [n for n in range(ATTEMPT_COUNT) if n != first.feeds.attempt] if first.feeds.open_size_count else []
-    wanted = [*attempts[:OTHER_SIZES], *[first.feeds.attempt] * (request["run_count"] + OTHER_SIZES)]
-    least = request["run_count"] + (1 if attempts else 0)
+    wanted = [*attempts[:OTHER_SIZES], *[first.feeds.attempt] * (run_count + OTHER_SIZES)]
+    least = run_count + (1 if attempts else 0)
     found: list[Reference] = []
-    kept = _bytes_kept(first)
     for number, attempt in enumerate(wanted, 1):
-        if len(found) + 1 >= least or kept > KEPT_BYTES_LIMIT:
+        if len(found) + 1 >= least or sum(each.byte_count for each in (first, *found)) > KEPT_BYTES_LIMIT:
             break
-        try:
-            seed = request["seed"] + number
-            feeds = generate_feeds(model, graphs, dims=dims, seed=seed, attempt=attempt, given=given)
-            found.append(Reference(feeds, session.run(feeds.values)))
-        except (ModelError, ResourceLimit):
-            continue  # sizes or values that the original itself does not take prove nothing
-        kept += _bytes_kept(found[-1])
+        another = original.run(original.dims, original.seed + number, attempt)
+        if another is not None:
+            found.append(another)
     return found
 
 
-def _runs_with_a_one(
-    model: Model,
-    graphs: ModelGraphs,
-    session: Session,
-    first: Reference,
-    dims: Mapping[str, int],
-    given: Given,
-    request: JSON,
-) -> list[Reference]:
+def _runs_with_a_one(original: _Original, first: Reference) -> list[Reference]:
     """Runs in which one of two open sizes is 1 that were equal so far: they may have met in a broadcast only."""
-    from onnxctl.runtime.feeds import generate_feeds
-
     sizes = first.feeds.dims
     equal = [name for name, size in sizes.items() if size > 1 and list(sizes.values()).count(size) > 1]
-    found: list[Reference] = []
-    for symbol in [name for name in equal if name not in dims][:OTHER_SIZES]:
-        try:
-            feeds = generate_feeds(model, graphs, dims={**sizes, symbol: 1}, seed=request["seed"], given=given)
-            found.append(Reference(feeds, session.run(feeds.values)))
-        except (UsageError, ModelError, ResourceLimit):
-            continue  # the original does not take them either
-    return found
-
-
-def _bytes_kept(reference: Reference) -> int:
-    values = (*reference.outputs, *reference.feeds.values.values())
-    return sum(getattr(value, "nbytes", 0) for value in values)
+    symbols = [name for name in equal if name not in original.dims][:OTHER_SIZES]
+    runs = [original.run({**sizes, symbol: 1}, original.seed) for symbol in symbols]
+    return [each for each in runs if each is not None]
 
 
 def _unsteady(names: Sequence[str], outputs: Sequence[Any], again: Sequence[Any], graphs: ModelGraphs) -> str:
@@ -355,26 +344,22 @@ def _run_candidate(path: str, names: Sequence[str], references: Sequence[Referen
 
 
 def _compare_all(
+    graphs: ModelGraphs,
     names: Sequence[str],
-    references: Sequence[Reference],
-    outputs: Sequence[Sequence[Any]],
-    tolerance: float,
-    may_flip: bool,
-    slacks: Sequence[float],
+    pairs: Sequence[tuple[Reference, Sequence[Any]]],
+    tolerance: float | None,
 ) -> list[OutputComparison]:
-    from onnxctl.runtime.tolerance import compare_values, merge
+    """Each output of the original held against the candidate's in all runs, with the tolerance that fits the model."""
+    from onnxctl.runtime.tolerance import compare_values, decides_by_floats, merge, slack_of, tolerance_of
 
-    if not outputs:
-        return []
-    pairs = list(zip(references, outputs, strict=False))
-    return [
-        merge(
-            [
-                compare_values(
-                    name, reference.outputs[at], given[at], tolerance=tolerance, may_flip=may_flip, slack=slacks[at]
-                )
-                for reference, given in pairs
-            ]
-        )
-        for at, name in enumerate(names)
-    ]
+    limit = tolerance_of(graphs) if tolerance is None else tolerance
+    may_flip = decides_by_floats(graphs)
+    found = []
+    for at, name in enumerate(names):
+        slack = slack_of(graphs, name) if tolerance is None else 0.0
+        compared = [
+            compare_values(name, run.outputs[at], outputs[at], tolerance=limit, may_flip=may_flip, slack=slack)
+            for run, outputs in pairs
+        ]
+        found.append(merge(compared))
+    return found

@@ -101,7 +101,7 @@ def open_for_run(
     check_values(graphs, planned.dims, memory_bytes)
     news(f"loading the model on {', '.join(config.providers)}")
     session = open_session(as_onnxruntime_opens_it(model), settings or settings_of(config), path=config.path)
-    first = _FirstRun(session)
+    first = FirstRun(session)
     news("first run")
     feeds = find_feeds(
         model,
@@ -123,7 +123,7 @@ def open_for_run(
     )
 
 
-class _FirstRun:
+class FirstRun:
     """Runs a session, and keeps the outputs and the time of the last run that worked."""
 
     def __init__(self, session: Session) -> None:
