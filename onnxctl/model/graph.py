@@ -370,12 +370,17 @@ class Graph:
 
     def fresh_name(self, wanted: str) -> str:
         """A value or node name that nothing in the whole model has yet, near the wanted one."""
+        name = self.free_name(wanted)
+        self._taken.add(name)
+        return name
+
+    def free_name(self, wanted: str) -> str:
+        """The name that `fresh_name` gives if it is asked next."""
         name, count = wanted, self._name_counts.get(wanted, 0)
         while name in self._taken:
             count += 1
             name = f"{wanted}_{count}"
         self._name_counts[wanted] = count
-        self._taken.add(name)
         return name
 
     def commit(self) -> None:

@@ -212,22 +212,36 @@ def input_name(node: NodeProto, index: int) -> str:
     return node.input[index] if index < len(node.input) else ""
 
 
-def freed_bytes(graph: Graph, context: Context, names: Iterable[str], reader: NodeProto) -> int:
-    """The bytes of the nodes of this scope that `remove_unused` takes once the node no longer reads these values."""
-    going: dict[int, NodeProto] = {id(reader): reader}
+def freed_bytes(graph: Graph, context: Context, names: Iterable[str], *readers: NodeProto) -> int:
+    """The bytes of what `remove_unused` takes in this scope, nodes and initializers, once these nodes are gone.
+
+    names are the values to look behind; the nodes themselves do not count.
+    """
+    going = {id(reader) for reader in readers}
     waiting, freed = list(names), 0
     while waiting:
         value = waiting.pop()
         maker = graph.producer(value)
-        if maker is None or id(maker) in going or context.may_have_effects(maker):
+        source = graph.initializers.get(value) if maker is None else maker
+        if source is None or id(source) in going or graph.is_input(value):
             continue
-        if any(graph.is_output(made) or made in context.pinned for made in maker.output):
+        made = [value] if maker is None else maker.output
+        if any(graph.is_output(name) or name in context.pinned for name in made):
             continue
-        if all(id(each) in going for made in maker.output for each in graph.consumers(made)):
-            going[id(maker)] = maker
-            freed += maker.ByteSize()
-            waiting += filter(None, maker.input)
+        if any(id(each) not in going for name in made for each in graph.consumers(name)):
+            continue
+        if maker is not None and context.may_have_effects(maker):
+            continue
+        going.add(id(source))
+        freed += written_bytes(source)
+        waiting += [] if maker is None else filter(None, maker.input)
     return freed
+
+
+def written_bytes(*parts: NodeProto | TensorProto) -> int:
+    """What nodes and initializers take in the file: each is preceded by a tag and its length."""
+    sizes = [part.ByteSize() for part in parts]
+    return sum(size + 2 + (size >= 1 << 7) + (size >= 1 << 14) for size in sizes)
 
 
 def same_type(graph: Graph, first: str, second: str) -> bool:
@@ -311,6 +325,20 @@ def _keep_type(graph: Graph, old: str, new: str) -> None:
     if graph.shape_of(new) is None and (kind := graph.tensor_type(old)) is not None:
         scope = graph.scope_of(new) or graph
         scope.inferred[new] = kind
+
+
+def remove_unread(graph: Graph, context: Context, names: Iterable[str]) -> int:
+    """Take out the nodes of this scope that nobody needs, looking from these values upward; returns how many."""
+    waiting, found = list(names), 0
+    while waiting:
+        maker = graph.producer(waiting.pop())
+        if maker is None or any(graph.is_used(made) or made in context.pinned for made in maker.output if made):
+            continue
+        if not context.may_have_effects(maker):
+            graph.remove(maker)
+            found += 1
+            waiting += filter(None, maker.input)
+    return found
 
 
 def replace_by_constant(graph: Graph, node: NodeProto, tensor: TensorProto, *, index: int = 0) -> None:

@@ -13,8 +13,8 @@ from onnx import NodeProto
 from onnxctl.model.arrays import numpy_dtype
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
-from onnxctl.passes.base import Context, bypass, standard_nodes
-from onnxctl.passes.semantics import add_integers, normalized, stated_axes
+from onnxctl.passes.base import Context, bypass, standard_nodes, written_bytes
+from onnxctl.passes.semantics import add_integers, integers_bytes, normalized, stated_axes
 
 _SUMS = ("ReduceSum", "ReduceMean")
 _OTHERS = ("ReduceMax", "ReduceMin", "ReduceProd")
@@ -43,8 +43,7 @@ def _replace(graph: Graph, context: Context, node: NodeProto) -> bool:
         return False
     if not axes or attribute(node, "keepdims", 1):
         return bypass(graph, context, node, node.input[0])
-    _squeeze(graph, node, axes)
-    return True
+    return _squeeze(graph, context, node, axes)
 
 
 def _axes(graph: Graph, context: Context, node: NodeProto) -> tuple[int, ...] | None:
@@ -58,11 +57,16 @@ def _axes(graph: Graph, context: Context, node: NodeProto) -> tuple[int, ...] | 
     return axes if axes and all(shape[axis] == 1 for axis in axes) else None
 
 
-def _squeeze(graph: Graph, node: NodeProto, axes: tuple[int, ...]) -> None:
-    inputs, attributes = [node.input[0]], {}
+def _squeeze(graph: Graph, context: Context, node: NodeProto, axes: tuple[int, ...]) -> bool:
+    inputs, attributes = [name for name in node.input if name], {}
     if graph.opset() < _FIRST_OPSET_WITH_AXES_AS_INPUT:
         attributes["axes"] = sorted(axes)
-    else:
+    elif attribute(node, "axes"):  # with its own axes as input, or without any, Squeeze does the same
+        made = NodeProto(op_type="Squeeze", input=inputs, output=node.output, name=node.name or None)
+        if not context.afford(written_bytes(made) + integers_bytes(graph, len(axes), near="axes"), written_bytes(node)):
+            context.skip(node, "the axes would make the model larger")
+            return False
         inputs.append(add_integers(graph, sorted(axes), near="axes", before=node))
     graph.add_node("Squeeze", inputs, [node.output[0]], before=node, name=node.name, attributes=attributes)
     graph.remove(node)
+    return True

@@ -14,7 +14,7 @@ from onnx import NodeProto
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import is_standard
 from onnxctl.model.types import TensorType
-from onnxctl.passes.base import Context, bypass, standard_nodes
+from onnxctl.passes.base import Context, bypass, freed_bytes, standard_nodes
 from onnxctl.passes.layout import Layout, Step
 from onnxctl.passes.semantics import add_integers, permutation_of
 
@@ -39,7 +39,7 @@ def merge_layouts(graph: Graph, context: Context) -> int:
             if steps is None or saved <= 0:
                 continue
             going = chain[: min(private, length)]
-            if not context.afford(_added_bytes(going[0], steps), _freed_bytes(graph, going)):
+            if not context.afford(_added_bytes(going[0], steps), _freed_bytes(graph, context, going)):
                 context.skip(node, "shapes to write down would be larger than what they replace")
             elif _replace(graph, context, going, steps, chain[length - 1].input[0]):
                 found += saved
@@ -93,11 +93,10 @@ def _added_bytes(end: NodeProto, steps: list[Step]) -> int:
     return total
 
 
-def _freed_bytes(graph: Graph, going: list[NodeProto]) -> int:
+def _freed_bytes(graph: Graph, context: Context, going: list[NodeProto]) -> int:
     """What goes with the nodes, shapes that nobody else reads included."""
-    shapes = {name for node in going for name in node.input[1:2] if name in graph.initializers}
-    own = [graph.initializers[name] for name in shapes if graph.only_consumer(name) is not None]
-    return sum(node.ByteSize() for node in going) + sum(tensor.ByteSize() for tensor in own)
+    shapes = [name for node in going for name in node.input[1:2]]
+    return sum(node.ByteSize() for node in going) + freed_bytes(graph, context, shapes, *going)
 
 
 def _replace(graph: Graph, context: Context, private: list[NodeProto], steps: list[Step], source: str) -> bool:

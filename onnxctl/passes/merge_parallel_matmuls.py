@@ -126,7 +126,9 @@ def _merge(graph: Graph, context: Context, branches: list[_Branch]) -> int:
     weight, product = graph.fresh_name(first.input[1]), graph.fresh_name(first.output[0])
     sizes = graph.fresh_name("split_sizes") if graph.opset() >= _FIRST_OPSET_WITH_SIZES_AS_INPUT else ""
     bias_name = graph.fresh_name(f"{weight}_bias") if bias is not None else ""
-    nodes = [NodeProto(op_type=first.op_type, input=[first.input[0], weight], output=[product], name=first.name)]
+    nodes = [
+        NodeProto(op_type=first.op_type, input=[first.input[0], weight], output=[product], name=first.name or None)
+    ]
     nodes[0].attribute.extend(first.attribute)
     if bias is not None and first.op_type == "Gemm":
         nodes[0].input.append(bias_name)

@@ -7,7 +7,8 @@ the last of a chain decides the shape. Two neighbours become
 - one Reshape to a constant shape, where sizes and symbols are known well enough (see `semantics.reshape_target`);
 - one Reshape by the second one's own shape input, where that has no 0 (which would copy a size of the tensor between).
 A Reshape that needs a size of -1 can't be given a tensor without elements; exporters write such ones everywhere, and
-no size is taken for 0 here. Opsets 5 on. Left alone: a first node that others read too, unless both vanish.
+no size is taken for 0 here. Opsets 5 on. Left alone: a first node that others read too, unless both vanish;
+shapes that would be larger than what they replace.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from onnx import NodeProto
 
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import is_standard
-from onnxctl.passes.base import Context, bypass, same_type, standard_nodes
+from onnxctl.passes.base import Context, bypass, freed_bytes, same_type, standard_nodes, written_bytes
 from onnxctl.passes.semantics import (
     add_integers,
     integers,
+    integers_bytes,
     permutation_of,
     reshape_target,
     squeezed_axes,
@@ -50,30 +52,36 @@ def _merge(graph: Graph, context: Context, first: NodeProto, second: NodeProto) 
     if graph.only_consumer(first.output[0]) is not second:
         context.skip(second, "others read what the first of the two gives")
         return False
-    if not _replace(graph, first, second):
-        context.skip(second, "the sizes between are not known well enough")
+    reason = _replace(graph, context, first, second)
+    if reason:
+        context.skip(second, reason)
         return False
     graph.remove(second)
     graph.remove(first)
     return True
 
 
-def _replace(graph: Graph, first: NodeProto, second: NodeProto) -> bool:
-    """Put one node that makes the second one's result of the first one's input before it."""
-    source, result = first.input[0], second.output[0]
+def _replace(graph: Graph, context: Context, first: NodeProto, second: NodeProto) -> str:
+    """Put one node that makes the second one's result of the first one's input before it; returns why not, or ""."""
     axes = _joint_axes(graph, first, second)
-    if axes is not None:
-        if graph.opset() < _FIRST_OPSET_WITH_AXES_AS_INPUT:
-            inputs, attributes = [source], {"axes": axes}
-        else:
-            inputs, attributes = [source, add_integers(graph, axes, near="axes", before=second)], {}
-        graph.add_node(second.op_type, inputs, [result], before=second, name=second.name, attributes=attributes)
-        return True
-    shape = _target(graph, first, second)
-    if shape is None:
-        return False
-    graph.add_node("Reshape", [source, shape], [result], before=second, name=second.name)
-    return True
+    wanted = _target(graph, first, second) if axes is None else axes
+    if wanted is None:
+        return "the sizes between are not known well enough"
+    op_type, near = ("Reshape", "shape") if axes is None else (second.op_type, "axes")
+    inputs, attributes = [first.input[0]], {}
+    if isinstance(wanted, str):
+        inputs.append(wanted)
+    elif axes is not None and graph.opset() < _FIRST_OPSET_WITH_AXES_AS_INPUT:
+        attributes["axes"] = axes
+    else:
+        node = NodeProto(op_type=op_type, input=inputs, output=second.output, name=second.name or None)
+        freed = freed_bytes(graph, context, [*first.input[1:], *second.input[1:]], first, second)
+        added = written_bytes(node) + integers_bytes(graph, len(wanted), near=near)
+        if not context.afford(added, freed + written_bytes(first, second)):
+            return "a shape to write down would be larger than what it replaces"
+        inputs.append(add_integers(graph, wanted, near=near, before=second))
+    graph.add_node(op_type, inputs, list(second.output), before=second, name=second.name, attributes=attributes)
+    return ""
 
 
 def _joint_axes(graph: Graph, first: NodeProto, second: NodeProto) -> list[int] | None:
@@ -100,17 +108,15 @@ def _joint_axes(graph: Graph, first: NodeProto, second: NodeProto) -> list[int] 
     return None
 
 
-def _target(graph: Graph, first: NodeProto, second: NodeProto) -> str | None:
-    """The shape input of the one Reshape."""
+def _target(graph: Graph, first: NodeProto, second: NodeProto) -> str | list[int] | None:
+    """The shape of the one Reshape: the second one's own input, or numbers."""
     source, target = graph.shape_of(first.input[0]), graph.shape_of(second.output[0])
     wanted = reshape_target(source, target) if source is not None and target is not None else None
     if second.op_type == "Reshape":
         given = integers(graph, second.input[1])
         if given is not None and 0 not in given and (wanted is None or wanted == given):
-            return second.input[1]
-    if wanted is None:
-        return None
-    return add_integers(graph, wanted, near="shape", before=second)
+            return str(second.input[1])
+    return wanted
 
 
 def _keeps_order(graph: Graph, node: NodeProto) -> bool:

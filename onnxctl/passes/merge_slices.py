@@ -3,7 +3,8 @@
 Along axes that only one of the two names, c takes what that one takes. Along an axis both name, c takes the positions
 that b takes of those a takes: worked out where the size is known, or where both count from the front without a step
 in a. Exact. All opsets. The first goes only with its last reader, so all its readers have to be Slices that can be
-merged. Left alone: computed bounds; steps before opset 10, which has none.
+merged. Left alone: computed bounds; steps before opset 10, which has none; bounds that would be larger than what
+they replace.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from onnx import NodeProto
 
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import is_standard
-from onnxctl.passes.base import Context, standard_nodes
-from onnxctl.passes.semantics import Cut, add_slice, cut_along, cuts_of
+from onnxctl.passes.base import Context, freed_bytes, standard_nodes, written_bytes
+from onnxctl.passes.semantics import Cut, add_slice, cut_along, cuts_of, slice_bytes
 
 _LARGEST_INTEGER = 2**63 - 1
 
@@ -31,13 +32,29 @@ def merge_slices(graph: Graph, context: Context) -> int:
         if any(cuts is None for cuts in merged):
             context.skip(node, "bounds or sizes of the Slices on it are not known")
             continue
-        for reader, cuts in zip(readers, merged, strict=True):
-            assert cuts is not None
+        known = [cuts for cuts in merged if cuts is not None]
+        if not _affords(graph, context, node, readers, known):
+            context.skip(node, "bounds to write down would be larger than what they replace")
+            continue
+        for reader, cuts in zip(readers, known, strict=True):
             add_slice(graph, node.input[0], reader.output[0], cuts, before=reader)
             graph.remove(reader)
         graph.remove(node)
         found += 1
     return found
+
+
+def _affords(
+    graph: Graph, context: Context, node: NodeProto, readers: list[NodeProto], merged: list[dict[int, Cut]]
+) -> bool:
+    going = [node, *readers]
+    bounds = [name for each in going for name in each.input[1:]]
+    freed = written_bytes(*going) + freed_bytes(graph, context, bounds, *going)
+    added = sum(
+        slice_bytes(graph, node.input[0], reader.output[0], cuts, reader.name)
+        for reader, cuts in zip(readers, merged, strict=True)
+    )
+    return context.afford(added, freed)
 
 
 def _merged(graph: Graph, first: NodeProto, second: NodeProto) -> dict[int, Cut] | None:

@@ -2,7 +2,8 @@
 
 Slice(x, [0:a]), Slice(x, [a:b]), ..., Slice(x, [z:n]) along one axis are the outputs of Split(x, [a, b - a, ..., n -
 z]). Exact. Two Slices at least, with constant bounds and step 1, along an axis of known size that they cover without
-overlap. All opsets from 2 on, whose Split takes sizes. Left alone: Slices along several axes, gaps, overlaps.
+overlap. All opsets from 2 on, whose Split takes sizes. Left alone: Slices along several axes, gaps, overlaps, and
+sizes that would be larger than what they replace.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from onnx import NodeProto
 
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import is_standard
-from onnxctl.passes.base import Context, standard_nodes
-from onnxctl.passes.semantics import add_integers, cuts_of
+from onnxctl.passes.base import Context, freed_bytes, standard_nodes, written_bytes
+from onnxctl.passes.semantics import add_integers, cuts_of, integers_bytes
 
 _FIRST_OPSET_WITH_SIZES_AS_INPUT = 13
+_AXIS_BYTES = 14
+"""What the attribute takes."""
 
 
 def merge_slices_into_split(graph: Graph, context: Context) -> int:
@@ -26,8 +29,7 @@ def merge_slices_into_split(graph: Graph, context: Context) -> int:
             continue
         shares = _shares(graph, node, pieces)
         if shares is not None:
-            _replace(graph, node, *shares)
-            found += len(shares[1]) - 1
+            found += _replace(graph, context, node, *shares)
     return found
 
 
@@ -51,14 +53,24 @@ def _shares(graph: Graph, node: NodeProto, pieces: list[NodeProto]) -> tuple[int
     return (axis, shares) if covered and len(shares) > 1 and all(len(share[0]) for share in shares) else None
 
 
-def _replace(graph: Graph, node: NodeProto, axis: int, shares: list[tuple[range, NodeProto]]) -> None:
+def _replace(graph: Graph, context: Context, node: NodeProto, axis: int, shares: list[tuple[range, NodeProto]]) -> int:
+    """Put the Split in place of the Slices; returns how many nodes that saves."""
     sizes = [len(positions) for positions, _ in shares]
     outputs = [piece.output[0] for _, piece in shares]
     inputs, attributes = [node.input[0]], {"axis": axis}
+    pieces = [piece for _, piece in shares]
+    bounds = [name for piece in pieces for name in piece.input[1:]]
+    freed = written_bytes(*pieces) + freed_bytes(graph, context, bounds, *pieces)
+    split = NodeProto(op_type="Split", input=inputs, output=outputs, name=node.name or None)
+    added = _AXIS_BYTES + written_bytes(split) + integers_bytes(graph, len(sizes), near="sizes")
+    if not context.afford(added, freed):
+        context.skip(node, "the sizes of all parts would be larger than what they replace")
+        return 0
     if graph.opset() < _FIRST_OPSET_WITH_SIZES_AS_INPUT:
         attributes["split"] = sizes  # type: ignore[assignment]
     else:
         inputs.append(add_integers(graph, sizes, near="sizes", before=node))
     graph.add_node("Split", inputs, outputs, before=node, name=node.name, attributes=attributes)
-    for _, piece in shares:
+    for piece in pieces:
         graph.remove(piece)
+    return len(pieces) - 1

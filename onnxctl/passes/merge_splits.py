@@ -1,19 +1,19 @@
 """Split once what is split again: a part of a Split that nobody but another Split reads, along the same axis.
 
 Split(x, [a, b + c]) = p, q and Split(q, [b, c]) = r, s is Split(x, [a, b, c]) = p, r, s. Exact. Opset 2 on, in which
-the sizes can be stated. Left alone: sizes that are computed, axes that can't be compared, and a part that others read
-too.
+the sizes can be stated. Left alone: sizes that are computed, axes that can't be compared, a part that others read
+too, and sizes that would be larger than what they replace.
 """
 
 from __future__ import annotations
 
 from onnx import NodeProto
 
-from onnxctl.model.attributes import AttributeValue
+from onnxctl.model.attributes import set_attribute
 from onnxctl.model.graph import Graph
-from onnxctl.passes.base import Context, standard_nodes
+from onnxctl.passes.base import Context, freed_bytes, standard_nodes, written_bytes
 from onnxctl.passes.pattern import maker
-from onnxctl.passes.semantics import add_integers, axis_of, rank_of, split_sizes
+from onnxctl.passes.semantics import add_integers, axis_of, integers_bytes, rank_of, split_sizes
 
 _FIRST_OPSET = 2
 _FIRST_OPSET_WITH_SIZES_AS_INPUT = 13
@@ -46,12 +46,18 @@ def _merge(graph: Graph, context: Context, second: NodeProto) -> bool:
     sizes[place : place + 1] = inner
     outputs = list(first.output)
     outputs[place : place + 1] = second.output
-    inputs, attributes = [first.input[0]], dict[str, AttributeValue](axis=axis)
+    merged = NodeProto(op_type="Split", input=first.input[:1], output=outputs, name=first.name or None)
+    set_attribute(merged, "axis", axis)
     if graph.opset() < _FIRST_OPSET_WITH_SIZES_AS_INPUT:
-        attributes["split"] = sizes
+        set_attribute(merged, "split", sizes)
     else:
-        inputs.append(add_integers(graph, sizes, near="sizes", before=first))
-    graph.add_node("Split", inputs, outputs, before=first, name=first.name, attributes=attributes)
+        freed = freed_bytes(graph, context, [*first.input[1:], *second.input[1:]], first, second)
+        added = written_bytes(merged) + integers_bytes(graph, len(sizes), near="sizes")
+        if not context.afford(added, freed + written_bytes(first, second)):
+            context.skip(second, "the sizes of all parts would be larger than what they replace")
+            return False
+        merged.input.append(add_integers(graph, sizes, near="sizes", before=first))
+    graph.insert(merged, before=first)
     graph.remove(first)
     graph.remove(second)
     return True

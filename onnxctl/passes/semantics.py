@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from onnx import NodeProto
+from onnx import NodeProto, TensorProto
 
+from onnxctl.model.attributes import new_attribute
 from onnxctl.model.dimensions import Expression
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
-from onnxctl.passes.base import define_constant, input_name
+from onnxctl.passes.base import constant_bytes, define_constant, input_name, takes_initializers, written_bytes
 
 _LEAST_INTEGER = -(2**63)
 _END_OF_ALL = 2**31 - 1
@@ -119,6 +120,15 @@ def add_integers(graph: Graph, values: Sequence[int], *, near: str, before: Node
     return name
 
 
+def integers_bytes(graph: Graph, count: int, *, near: str) -> int:
+    """The bytes that `add_integers` adds to the model for so many, the name among a node's inputs included."""
+    name = graph.free_name(near)
+    if not takes_initializers(graph):
+        return constant_bytes(graph, name, 8 * count, 1) + len(name) + 2
+    tensor = TensorProto(name=name, data_type=TensorProto.INT64, dims=[count], raw_data=bytes(8 * count))
+    return written_bytes(tensor) + len(name) + 2
+
+
 def reshape_target(source: Shape, target: Shape) -> list[int] | None:
     """The constant shape input with which Reshape makes `target` of `source`: 0 copies a size, one -1 is worked out.
 
@@ -192,15 +202,29 @@ def cuts_of(graph: Graph, node: NodeProto) -> dict[int, Cut] | None:
 
 def add_slice(graph: Graph, source: str, result: str, cuts: Mapping[int, Cut], *, before: NodeProto) -> NodeProto:
     """A new Slice in front of another node, in the form the operator set has. Steps other than 1 need opset 10."""
-    axes = sorted(cuts)
-    bounds = [[getattr(cuts[axis], part) for axis in axes] for part in ("start", "end")]
+    bounds = _bounds(cuts)
     if graph.opset() < _FIRST_OPSET_WITH_BOUNDS_AS_INPUTS:
-        attributes = {"starts": bounds[0], "ends": bounds[1], "axes": axes}
-        return graph.add_node("Slice", [source], [result], before=before, name=before.name, attributes=attributes)
-    steps = [cuts[axis].step for axis in axes]
-    lists = [*bounds, axes, *([steps] if steps != [1] * len(steps) else [])]
+        return graph.add_node("Slice", [source], [result], before=before, name=before.name, attributes=bounds)
+    steps = [cuts[axis].step for axis in sorted(cuts)]
+    lists = [*bounds.values(), *([steps] if steps != [1] * len(steps) else [])]
     names = [add_integers(graph, values, near="bounds", before=before) for values in lists]
     return graph.add_node("Slice", [source, *names], [result], before=before, name=before.name)
+
+
+def _bounds(cuts: Mapping[int, Cut]) -> dict[str, list[int]]:
+    axes = sorted(cuts)
+    return {"starts": [cuts[axis].start for axis in axes], "ends": [cuts[axis].end for axis in axes], "axes": axes}
+
+
+def slice_bytes(graph: Graph, source: str, result: str, cuts: Mapping[int, Cut], name: str) -> int:
+    """The bytes that `add_slice` adds to the model."""
+    node = NodeProto(op_type="Slice", input=[source], output=[result], name=name or None)
+    if graph.opset() < _FIRST_OPSET_WITH_BOUNDS_AS_INPUTS:
+        node.attribute.extend(new_attribute(*each) for each in _bounds(cuts).items())
+        return written_bytes(node)
+    count = 3 if all(cut.step == 1 for cut in cuts.values()) else 4
+    number_bytes = 2 * len("_1")  # behind all names but the first, here and there
+    return written_bytes(node) + count * (integers_bytes(graph, len(cuts), near="bounds") + number_bytes)
 
 
 def split_sizes(graph: Graph, node: NodeProto) -> list[int] | None:

@@ -26,6 +26,7 @@ from onnxctl.passes.base import (
     bypass,
     freed_bytes,
     input_name,
+    remove_unread,
     replace_by_constant,
     standard_nodes,
     takes_initializers,
@@ -49,13 +50,9 @@ def simplify_shape_arithmetic(graph: Graph, context: Context) -> int:
     found = 0
     for name, fact in reversed(context.facts_with_contents(graph)):  # what computes a constant is then unused
         node = graph.producer(name)
-        if node is None or len(node.output) > 1 or node.op_type in _NEVER or name in context.pinned:
+        if node is None or len(node.output) > 1 or node.op_type in _NEVER:
             continue
-        if graph.is_used(name):
-            found += _fold(graph, context, node, fact)
-        elif not context.may_have_effects(node):
-            graph.remove(node)
-            found += 1
+        found += _fold(graph, context, node, fact) if graph.is_used(name) else remove_unread(graph, context, [name])
     for node in standard_nodes(graph, "Reshape", "Slice", "Expand"):
         if node.op_type == "Reshape":
             found += _settle(graph, context, node)
@@ -66,7 +63,7 @@ def simplify_shape_arithmetic(graph: Graph, context: Context) -> int:
 
 def _fold(graph: Graph, context: Context, node: NodeProto, fact: Fact) -> bool:
     name, values = node.output[0], fact.values
-    if values is None or fact.dtype not in _KNOWN_TYPES or fact.shape is None:
+    if values is None or fact.dtype not in _KNOWN_TYPES or fact.shape is None or name in context.pinned:
         return False
     if not all(isinstance(value, int) for value in values) or len(values) > _MOST_ELEMENTS:
         return False
@@ -86,6 +83,7 @@ def _fold(graph: Graph, context: Context, node: NodeProto, fact: Fact) -> bool:
         context.skip(node, "a constant would be larger than what computes it")
         return False
     replace_by_constant(graph, node, constant)
+    remove_unread(graph, context, node.input)
     return True
 
 
@@ -108,6 +106,7 @@ def _settle(graph: Graph, context: Context, node: NodeProto) -> bool:
     shape = add_integers(graph, wanted, near="shape", before=node)
     graph.add_node("Reshape", [node.input[0], shape], [node.output[0]], before=node, name=node.name)
     graph.remove(node)
+    remove_unread(graph, context, node.input[1:])
     return True
 
 

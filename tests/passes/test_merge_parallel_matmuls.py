@@ -117,3 +117,11 @@ def test_older_splits_state_their_sizes_themselves(optimize: Optimizer) -> None:
     optimized = optimize(weighted(text.replace('"" : 17', '"" : 11')), "remove_unused", NAME)
     assert optimized.operators == {"MatMul": 1, "Split": 1, "Concat": 1}
     assert_equal_outputs(optimized, tolerance=1e-6)
+
+
+def test_nodes_without_a_name_stay_without(optimize: Optimizer) -> None:
+    body = f"{THREE}  y = Concat<axis = -1>(t, k, q)"
+    text = f"{HEAD} agraph (float[2, 5, 3] x) => (float y) <{WEIGHTS}, float[99] spare> {{ {body} }}"
+    optimized = optimize(weighted(text), "remove_unused", NAME)
+    assert optimized.operators["Split"] == 1
+    assert not any(node.HasField("name") for node in optimized.after.graph.node)

@@ -168,3 +168,11 @@ def test_what_is_pinned_is_not_freed(optimize: Optimizer) -> None:
     model.graph.node[0].doc_string = "more bytes than the shape that follows from it"
     model.graph.quantization_annotation.add(tensor_name="a")
     assert optimize(model, "simplify_shape_arithmetic", "remove_unused").operators["Neg"] == 1
+
+
+def test_what_computed_a_shape_goes_at_once(optimize: Optimizer) -> None:
+    body = "v = Abs(x)  s = Shape(v)  w = Gather(s, l2)  d = Concat<axis = 0>(minus, w)  r = Reshape(x, d)"
+    optimized = optimize(_model(body), "simplify_shape_arithmetic")
+    assert optimized.operators == {"Reshape": 1, "Exp": 1, "Flatten": 1}
+    for feeds in _feeds():
+        assert_equal_outputs(optimized, feeds)
