@@ -24,7 +24,7 @@ from onnxctl.analysis.runtime_versions import imported_opsets, oldest_release, r
 from onnxctl.analysis.text.syntax import primitive
 from onnxctl.model.graph import Graph, ModelGraphs
 from onnxctl.model.names import as_text
-from onnxctl.model.nodes import DEFAULT_DOMAINS, is_standard
+from onnxctl.model.nodes import DEFAULT_DOMAINS, is_standard, plain_domain
 from onnxctl.model.propagation import Propagation, ScopeFacts
 from onnxctl.reports import (
     CompatibilityReport,
@@ -52,7 +52,7 @@ class _Use(NamedTuple):
 
     @property
     def operator(self) -> tuple[str, str]:
-        return "" if self.node.domain in DEFAULT_DOMAINS else self.node.domain, self.node.op_type
+        return plain_domain(self.node.domain), self.node.op_type
 
 
 def check_compatibility(
@@ -154,7 +154,7 @@ def _uses(graphs: ModelGraphs, found: Propagation) -> Iterator[_Use]:
         for node in scope.nodes:
             if is_standard(node, "Constant"):
                 continue
-            domain = "" if node.domain in DEFAULT_DOMAINS else node.domain
+            domain = plain_domain(node.domain)
             if (domain, node.op_type, node.overload) in functions:
                 continue
             rule = rules.rule(domain, node.op_type) if domain in ONNX_DOMAINS else None

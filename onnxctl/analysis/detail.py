@@ -13,7 +13,7 @@ from onnxctl.analysis.types import type_in_words
 from onnxctl.errors import ModelError, UsageError
 from onnxctl.model.graph import Graph, ModelGraphs
 from onnxctl.model.names import as_text, node_label
-from onnxctl.model.nodes import DEFAULT_DOMAINS
+from onnxctl.model.nodes import shown_domain
 from onnxctl.model.propagation import Fact, Propagation, ScopeFacts
 from onnxctl.model.tensors import dtype_name
 from onnxctl.reports import NodeDetail, NodeInfo, Role, ValueInfo
@@ -34,7 +34,7 @@ def describe_node(graphs: ModelGraphs, found: Propagation, name: str) -> NodeDet
             scope=as_text(graph.path),
             name=as_text(node.name),
             op_type=as_text(node.op_type),
-            domain="ai.onnx" if node.domain in DEFAULT_DOMAINS else as_text(node.domain),
+            domain=shown_domain(node.domain),
             inputs=tuple(map(as_text, node.input)),
             outputs=tuple(map(as_text, node.output)),
             attributes=tuple((as_text(each.name), attribute_in_words(each)) for each in node.attribute),

@@ -12,7 +12,7 @@ from onnxctl.analysis.scopes import Scope, walk_scopes
 from onnxctl.analysis.weights import weights_of_scope
 from onnxctl.model.loading import Model
 from onnxctl.model.names import as_text
-from onnxctl.model.nodes import DEFAULT_DOMAINS
+from onnxctl.model.nodes import shown_domain
 from onnxctl.reports import OperatorCount
 
 if TYPE_CHECKING:
@@ -52,11 +52,6 @@ def operator_counts(calls: Counter[Operator]) -> tuple[OperatorCount, ...]:
         merged[shown_domain(domain), as_text(op_type)] += count
     rows = (OperatorCount(domain=key[0], op_type=key[1], count=count) for key, count in merged.items())
     return tuple(sorted(rows, key=lambda row: (-row.count, row.domain, row.op_type)))
-
-
-def shown_domain(domain: str | bytes) -> str:
-    """The domain by the name that reports use."""
-    return "ai.onnx" if domain in DEFAULT_DOMAINS else as_text(domain)
 
 
 def initializer_count(scopes: Sequence[Scope]) -> int:

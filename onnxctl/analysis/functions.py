@@ -10,7 +10,7 @@ from onnxctl.analysis.problems import Problem, Refuse, raise_problem
 from onnxctl.analysis.wiring import FunctionKey
 from onnxctl.errors import InvalidModel, ResourceLimit
 from onnxctl.model.names import as_text
-from onnxctl.model.nodes import DEFAULT_DOMAINS
+from onnxctl.model.nodes import plain_domain
 
 MAXIMUM_CALL_DEPTH = 500
 """Functions calling functions, as deep as is worked with: runtimes expand them by recursion, on a limited stack."""
@@ -21,13 +21,13 @@ Calls = Mapping[FunctionKey, Mapping[FunctionKey, int]]
 
 def function_key(function: FunctionProto) -> FunctionKey:
     """What nodes call the function by."""
-    domain = "" if function.domain in DEFAULT_DOMAINS else function.domain
+    domain = plain_domain(function.domain)
     return domain, function.name, function.overload
 
 
 def called_key(node: NodeProto) -> FunctionKey:
     """The key of the function that the node calls, if there is one."""
-    domain = "" if node.domain in DEFAULT_DOMAINS else node.domain
+    domain = plain_domain(node.domain)
     return domain, node.op_type, node.overload
 
 

@@ -17,7 +17,7 @@ from onnxctl.analysis.operator_table import (
     rule_of_schema,
 )
 from onnxctl.analysis.problems import Trouble
-from onnxctl.model.attributes import VALUE_FIELDS
+from onnxctl.model.attributes import SINGLE_FIELDS, VALUE_FIELDS
 from onnxctl.model.names import as_text
 
 NEWEST_OPSETS = {"": onnx.defs.onnx_opset_version(), "ai.onnx.ml": onnx.defs.onnx_ml_opset_version()}
@@ -26,7 +26,6 @@ NEWEST_OPSETS = {"": onnx.defs.onnx_opset_version(), "ai.onnx.ml": onnx.defs.onn
 RUNTIME_DOMAINS = frozenset({"com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"})
 """The domains of onnxruntime's own operators."""
 
-_LIST_FIELDS = frozenset({"floats", "ints", "strings", "tensors", "graphs", "sparse_tensors", "type_protos"})
 _TYPE_NAMES: dict[int, str] = {number: name.lower() for name, number in AttributeProto.AttributeType.items()}
 
 
@@ -142,7 +141,7 @@ class OperatorRules:
                 return f"attribute {name!r} has a value and refers to a function's attribute as well"
             return ""
         wanted = VALUE_FIELDS[kind]
-        if fields != [wanted] and (fields or wanted not in _LIST_FIELDS):
+        if fields != [wanted] and (fields or wanted in SINGLE_FIELDS):
             held = " and ".join(fields) or "nothing"
             return f"attribute {name!r} is of type {_TYPE_NAMES[kind]}, but has {held}, not just {wanted}"
         return ""

@@ -10,7 +10,7 @@ from typing import TypeVar
 from onnxctl.errors import UsageError
 from onnxctl.model.graph import Graph, ModelGraphs
 from onnxctl.model.names import as_text
-from onnxctl.model.nodes import DEFAULT_DOMAINS, is_standard
+from onnxctl.model.nodes import is_standard, shown_domain
 from onnxctl.reports import (
     CostReport,
     InspectConfig,
@@ -96,7 +96,7 @@ class Selection:
         read: set[tuple[str, str]] = set()
         for scope in graphs.scopes():
             for node in scope.nodes:
-                domain = "ai.onnx" if node.domain in DEFAULT_DOMAINS else as_text(node.domain)
+                domain = shown_domain(node.domain)
                 if self._is_wanted(domain, as_text(node.op_type)):
                     for name in filter(None, node.input):
                         read.update(_sources(scope, name))

@@ -14,7 +14,6 @@ from onnxctl.analysis.figures import (
     count_calls,
     initializer_count,
     operator_counts,
-    shown_domain,
     stored_bytes,
 )
 from onnxctl.analysis.learned import learned_nodes
@@ -24,7 +23,7 @@ from onnxctl.analysis.weights import count_parameters, weight_info, weights_of_s
 from onnxctl.errors import ModelError, UnsafePath
 from onnxctl.model.loading import Model
 from onnxctl.model.names import as_text
-from onnxctl.model.nodes import DEFAULT_DOMAINS
+from onnxctl.model.nodes import DEFAULT_DOMAINS, shown_domain
 from onnxctl.reports import FileInfo, Finding, FunctionInfo, ModelSummary, TensorSpec
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from onnxctl.analysis.weights import weights_of_scope
 from onnxctl.model.dimensions import Dimension
 from onnxctl.model.graph import Graph, ModelGraphs
 from onnxctl.model.names import as_text
-from onnxctl.model.nodes import DEFAULT_DOMAINS
+from onnxctl.model.nodes import shown_domain
 from onnxctl.model.propagation import Propagation
 from onnxctl.reports import OperatorCount, Quantity, ScopeInfo
 
@@ -77,7 +77,7 @@ class _Tree:
         proto, holder = graph.proto, graph.holder
         scopes = self._found.of(graph)
         trips = None if holder is None or scopes is None or holder.op_type == "If" else quantity(scopes.trip_count)
-        operators = Counter((_domain(node), as_text(node.op_type)) for node in graph.nodes)
+        operators = Counter((shown_domain(node.domain), as_text(node.op_type)) for node in graph.nodes)
         return ScopeInfo(
             depth=depth,
             path=as_text(graph.path),
@@ -98,7 +98,7 @@ class _Tree:
                 part = _Module(f"{part.name}/{only.name}", only.rows, only.parts)
             inner_path = f"{path}/{part.name}" if path else part.name
             rows = list(part.all_rows())
-            operators = Counter((_domain(row.node), as_text(row.node.op_type)) for row in rows)
+            operators = Counter((shown_domain(row.node.domain), as_text(row.node.op_type)) for row in rows)
             yield ScopeInfo(
                 depth=depth,
                 path=inner_path,
@@ -175,7 +175,3 @@ def _counts(operators: Mapping[tuple[str, str], int]) -> tuple[OperatorCount, ..
         OperatorCount(domain=domain, op_type=op_type, count=count) for (domain, op_type), count in operators.items()
     )
     return tuple(sorted(rows, key=lambda row: (-row.count, row.domain, row.op_type)))
-
-
-def _domain(node: NodeProto) -> str:
-    return "ai.onnx" if node.domain in DEFAULT_DOMAINS else as_text(node.domain)

@@ -16,7 +16,7 @@ from onnx import NodeProto, TensorProto
 from onnxctl.analysis.operator_table import ONNX_DOMAINS
 from onnxctl.analysis.problems import Problem
 from onnxctl.model.names import as_text
-from onnxctl.model.nodes import DEFAULT_DOMAINS
+from onnxctl.model.nodes import plain_domain
 from onnxctl.model.tensors import DTYPES, dtype_name
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def find_wrong_types(graphs: ModelGraphs, found: Propagation) -> Iterator[Proble
 
 
 def _wrong_type(scope: Graph, facts: ScopeFacts, node: NodeProto) -> str:
-    domain = "" if node.domain in DEFAULT_DOMAINS else node.domain
+    domain = plain_domain(node.domain)
     schema = _schema(domain, node.op_type, scope.opset(domain)) if domain in ("", *ONNX_DOMAINS) else None
     if schema is None or not schema.inputs:
         return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,6 +17,7 @@ from onnxctl.commands.options import (
     completion,
     dim_option,
     input_option,
+    option,
     parse_dims,
     parse_max_memory,
     parse_names,
@@ -51,10 +52,6 @@ class Engine(StrEnum):
     ONNXSIM = "onnxsim"
 
 
-def _option(*names: str, panel: str, help: str, metavar: str = "", **more: Any) -> Any:
-    return typer.Option(*names, metavar=metavar or None, help=help, rich_help_panel=panel, **more)
-
-
 def _list_passes(wanted: bool) -> None:
     if wanted:
         from onnxctl import api
@@ -75,21 +72,21 @@ def _pass_names() -> list[str]:
 def command(
     models: Models,
     output: Annotated[
-        str | None, _option("--output", "-o", panel=_WHERE, metavar="OUTPUT", help="The file to write.")
+        str | None, option("--output", "-o", panel=_WHERE, metavar="OUTPUT", help="The file to write.")
     ] = None,
     out_dir: Annotated[
         str | None,
-        _option("--out-dir", panel=_WHERE, metavar="DIR", help="Write each result here, under its model's name."),
+        option("--out-dir", panel=_WHERE, metavar="DIR", help="Write each result here, under its model's name."),
     ] = None,
-    in_place: Annotated[bool, _option("--in-place", panel=_WHERE, help="Replace MODEL itself.")] = False,
-    dry_run: Annotated[bool, _option("--dry-run", panel=_WHERE, help="Do everything, but write nothing.")] = False,
-    force: Annotated[bool, _option("--force", panel=_WHERE, help="Replace outputs that exist.")] = False,
+    in_place: Annotated[bool, option("--in-place", panel=_WHERE, help="Replace MODEL itself.")] = False,
+    dry_run: Annotated[bool, option("--dry-run", panel=_WHERE, help="Do everything, but write nothing.")] = False,
+    force: Annotated[bool, option("--force", panel=_WHERE, help="Replace outputs that exist.")] = False,
     jobs: Annotated[
-        int, _option("--jobs", panel=_WHERE, metavar="N", min=1, help="Work on so many files at a time.")
+        int, option("--jobs", panel=_WHERE, metavar="N", min=1, help="Work on so many files at a time.")
     ] = 1,
     external_data: Annotated[
         bool | None,
-        _option(
+        option(
             "--external-data/--no-external-data",
             panel=_WHERE,
             help="Keep weights in a data file beside the model, or in the model. Default: as they were.",
@@ -98,7 +95,7 @@ def command(
     ] = None,
     level: Annotated[
         LevelName,
-        _option(
+        option(
             "--level",
             panel=_WHAT,
             metavar="LEVEL",
@@ -109,7 +106,7 @@ def command(
     dim: Annotated[list[str] | None, dim_option(_WHAT, more=" that stays in the result")] = None,
     with_engine: Annotated[
         list[Engine] | None,
-        _option(
+        option(
             "--with",
             panel=_WHAT,
             metavar="ENGINE",
@@ -118,7 +115,7 @@ def command(
     ] = None,
     passes: Annotated[
         str | None,
-        _option(
+        option(
             "--passes",
             panel=_WHAT,
             metavar="A,B,...",
@@ -128,7 +125,7 @@ def command(
     ] = None,
     skip: Annotated[
         str | None,
-        _option(
+        option(
             "--skip",
             panel=_WHAT,
             metavar="A,B,...",
@@ -137,11 +134,11 @@ def command(
         ),
     ] = None,
     explain: Annotated[
-        bool, _option("--explain", panel=_WHAT, help="Tell of everything that was left alone, and why.")
+        bool, option("--explain", panel=_WHAT, help="Tell of everything that was left alone, and why.")
     ] = False,
     list_passes: Annotated[
         bool,
-        _option(
+        option(
             "--list-passes",
             panel=_WHAT,
             is_eager=True,
@@ -151,14 +148,14 @@ def command(
     ] = False,
     verify: Annotated[
         bool,
-        _option(
+        option(
             "--verify/--no-verify",
             panel=_PROOF,
             help="Run both models on the same inputs; leave out what makes answers differ.",
         ),
     ] = True,
     require_verified: Annotated[
-        bool, _option("--require-verified", panel=_PROOF, help="Write nothing and exit with 1 where there is no proof.")
+        bool, option("--require-verified", panel=_PROOF, help="Write nothing and exit with 1 where there is no proof.")
     ] = False,
     runs: Annotated[int | None, comparisons_option(_PROOF)] = None,
     input: Annotated[list[str] | None, input_option(_PROOF)] = None,
@@ -166,7 +163,7 @@ def command(
     seed: Annotated[int, seed_option(_PROOF)] = 0,
     timeout: Annotated[
         float | None,
-        _option(
+        option(
             "--timeout",
             panel=_PROOF,
             metavar="SECONDS",
@@ -176,7 +173,7 @@ def command(
     ] = None,
     max_memory: Annotated[
         str | None,
-        _option(
+        option(
             "--max-memory",
             panel=_PROOF,
             metavar="SIZE",
@@ -184,10 +181,10 @@ def command(
         ),
     ] = None,
     measure: Annotated[
-        bool, _option("--measure", panel=_SPEED, help="Compare the latency before and after, runs taking turns.")
+        bool, option("--measure", panel=_SPEED, help="Compare the latency before and after, runs taking turns.")
     ] = False,
     require_faster: Annotated[
-        bool, _option("--require-faster", panel=_SPEED, help="Write nothing and exit with 1 unless it became faster.")
+        bool, option("--require-faster", panel=_SPEED, help="Write nothing and exit with 1 unless it became faster.")
     ] = False,
     format: Format = "text",
     json: Json = False,

@@ -46,6 +46,11 @@ MaxMemory = Annotated[
 ]
 
 
+def option(*names: str, panel: str, help: str, metavar: str = "", **more: Any) -> Any:
+    """An option in a panel of the help."""
+    return typer.Option(*names, metavar=metavar or None, help=help, rich_help_panel=panel, **more)
+
+
 def dim_option(panel: str | None = None, *, metavar: str = "NAME=SIZE", more: str = "") -> Any:
     """`--dim`, with what the command does about it besides."""
     text = f"Give an open dimension a size{more}; may be repeated."

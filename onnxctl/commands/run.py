@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ from onnxctl.commands.options import (
     dim_option,
     graph_optimization_names,
     input_option,
+    option,
     parse_dim_series,
     parse_graph_optimizations,
     parse_max_memory,
@@ -85,16 +86,12 @@ def parse_provider_options(values: Sequence[str] | None) -> tuple[ProviderOption
     return tuple(found)
 
 
-def _option(*names: str, panel: str, help: str, metavar: str = "", **more: Any) -> Any:
-    return typer.Option(*names, metavar=metavar or None, help=help, rich_help_panel=panel, **more)
-
-
 def command(
     models: Models,
     input: Annotated[list[str] | None, input_option(_INPUTS)] = None,
     data: Annotated[
         str | None,
-        _option("--data", panel=_INPUTS, metavar="FOLDER", help="An ONNX test data set to take the inputs from."),
+        option("--data", panel=_INPUTS, metavar="FOLDER", help="An ONNX test data set to take the inputs from."),
     ] = None,
     dim: Annotated[
         list[str] | None, dim_option(_INPUTS, metavar="NAME=SIZE[,SIZE]", more="; several are compared")
@@ -102,7 +99,7 @@ def command(
     seed: Annotated[int, seed_option(_INPUTS)] = 0,
     verify: Annotated[
         bool,
-        _option(
+        option(
             "--verify",
             panel=_INPUTS,
             help="Check the outputs against test_data_set_* beside the model, or else against the CPU without graph "
@@ -111,7 +108,7 @@ def command(
     ] = False,
     save_outputs: Annotated[
         str | None,
-        _option(
+        option(
             "--save-outputs",
             panel=_INPUTS,
             metavar="PATH",
@@ -119,11 +116,11 @@ def command(
         ),
     ] = None,
     force: Annotated[
-        bool, _option("--force", panel=_INPUTS, help="Replace what --save-outputs and --trace find there.")
+        bool, option("--force", panel=_INPUTS, help="Replace what --save-outputs and --trace find there.")
     ] = False,
     provider: Annotated[
         list[str] | None,
-        _option(
+        option(
             "--provider",
             panel=_WHERE,
             metavar="NAME[,NAME]",
@@ -134,7 +131,7 @@ def command(
     ] = None,
     provider_option: Annotated[
         list[str] | None,
-        _option(
+        option(
             "--provider-option",
             panel=_WHERE,
             metavar="[NAME.]KEY=VALUE",
@@ -143,7 +140,7 @@ def command(
     ] = None,
     provider_library: Annotated[
         list[str] | None,
-        _option(
+        option(
             "--provider-library",
             panel=_WHERE,
             metavar="NAME=FILE",
@@ -152,7 +149,7 @@ def command(
     ] = None,
     require: Annotated[
         list[str] | None,
-        _option(
+        option(
             "--require",
             panel=_WHERE,
             metavar="NAME",
@@ -162,14 +159,14 @@ def command(
     ] = None,
     threads: Annotated[
         str | None,
-        _option("--threads", panel=_WHERE, metavar="N[,N]", help="Threads within an operator; several are compared."),
+        option("--threads", panel=_WHERE, metavar="N[,N]", help="Threads within an operator; several are compared."),
     ] = None,
     inter_threads: Annotated[
-        int | None, _option("--inter-threads", panel=_WHERE, metavar="N", min=1, help="Threads between operators.")
+        int | None, option("--inter-threads", panel=_WHERE, metavar="N", min=1, help="Threads between operators.")
     ] = None,
     graph_optimization: Annotated[
         str,
-        _option(
+        option(
             "--graph-optimization",
             panel=_WHERE,
             metavar="LEVEL[,LEVEL]",
@@ -180,11 +177,11 @@ def command(
     ] = "all",
     session_config: Annotated[
         list[str] | None,
-        _option("--session-config", panel=_WHERE, metavar="KEY=VALUE", help="A session config entry of onnxruntime."),
+        option("--session-config", panel=_WHERE, metavar="KEY=VALUE", help="A session config entry of onnxruntime."),
     ] = None,
     custom_ops: Annotated[
         list[str] | None,
-        _option(
+        option(
             "--custom-ops",
             panel=_WHERE,
             metavar="FILE",
@@ -193,14 +190,14 @@ def command(
     ] = None,
     warmup: Annotated[
         int | None,
-        _option("--warmup", panel=_MEASURING, metavar="N", min=0, help="Untimed runs first, more until steady."),
+        option("--warmup", panel=_MEASURING, metavar="N", min=0, help="Untimed runs first, more until steady."),
     ] = None,
     runs: Annotated[
-        int | None, _option("--runs", panel=_MEASURING, metavar="N", min=1, help="Exactly this many timed runs.")
+        int | None, option("--runs", panel=_MEASURING, metavar="N", min=1, help="Exactly this many timed runs.")
     ] = None,
     precision: Annotated[
         str,
-        _option(
+        option(
             "--precision",
             panel=_MEASURING,
             metavar="PERCENT",
@@ -209,7 +206,7 @@ def command(
     ] = "1%",
     duration: Annotated[
         float | None,
-        _option(
+        option(
             "--duration",
             panel=_MEASURING,
             metavar="SECONDS",
@@ -219,25 +216,25 @@ def command(
     ] = None,
     concurrency: Annotated[
         int,
-        _option("--concurrency", panel=_MEASURING, metavar="N", min=1, max=256, help="Threads that run it at once."),
+        option("--concurrency", panel=_MEASURING, metavar="N", min=1, max=256, help="Threads that run it at once."),
     ] = 1,
     profile: Annotated[
         bool,
-        _option("--profile", panel=_MEASURING, help="Tell where the time goes, node by node, and what bounds it."),
+        option("--profile", panel=_MEASURING, help="Tell where the time goes, node by node, and what bounds it."),
     ] = False,
     trace: Annotated[
         str | None,
-        _option("--trace", panel=_MEASURING, metavar="FILE", help="Write a trace for ui.perfetto.dev, as JSON."),
+        option("--trace", panel=_MEASURING, metavar="FILE", help="Write a trace for ui.perfetto.dev, as JSON."),
     ] = None,
     timeout: Timeout = None,
     max_memory: MaxMemory = None,
     baseline: Annotated[
         str | None,
-        _option("--baseline", panel=_JUDGING, metavar="FILE", help="An earlier report (--json) to compare with."),
+        option("--baseline", panel=_JUDGING, metavar="FILE", help="An earlier report (--json) to compare with."),
     ] = None,
     fail_if_slower: Annotated[
         str | None,
-        _option(
+        option(
             "--fail-if-slower",
             panel=_JUDGING,
             metavar="PERCENT",
@@ -247,7 +244,7 @@ def command(
     ] = None,
     assertion: Annotated[
         list[str] | None,
-        _option(
+        option(
             "--assert",
             panel=_JUDGING,
             metavar="CONDITION",

@@ -26,8 +26,10 @@ VALUE_FIELDS: dict[AttributeProto.AttributeType, str] = {
 }
 """The field that holds the value of an attribute, by AttributeProto.AttributeType."""
 
+SINGLE_FIELDS = frozenset({"f", "i", "s", "t", "g", "sparse_tensor", "tp"})
+"""Those that hold one value; the others hold lists."""
+
 _KINDS = {field: kind for kind, field in VALUE_FIELDS.items()}
-_SINGLE_FIELDS = frozenset({"f", "i", "s", "t", "g", "sparse_tensor", "tp"})
 
 AttributeValue = int | float | str | bytes | TensorProto | Sequence[int] | Sequence[float] | Sequence[bytes]
 """What an attribute can be made of here."""
@@ -44,7 +46,7 @@ def attribute_value(attribute: AttributeProto) -> Any:
     if field is None:
         return None
     value = getattr(attribute, field)
-    return value if field in _SINGLE_FIELDS else list(value)
+    return value if field in SINGLE_FIELDS else list(value)
 
 
 def new_attribute(name: str, value: AttributeValue) -> AttributeProto:
@@ -53,7 +55,7 @@ def new_attribute(name: str, value: AttributeValue) -> AttributeProto:
     attribute = AttributeProto(name=name, type=_KINDS[field])
     if field == "t":
         attribute.t.CopyFrom(stored)
-    elif field in _SINGLE_FIELDS:
+    elif field in SINGLE_FIELDS:
         setattr(attribute, field, stored)
     else:
         getattr(attribute, field).extend(stored)

@@ -1,4 +1,4 @@
-"""What single nodes say: their attributes, whether they are standard operators, and the tensor of a Constant."""
+"""What single nodes say: their attributes, domains, whether they are standard, and the tensor of a Constant."""
 
 from __future__ import annotations
 
@@ -8,10 +8,21 @@ from onnx import NodeProto, TensorProto
 
 from onnxctl.model.attributes import attribute_value
 from onnxctl.model.loading import Model
+from onnxctl.model.names import as_text
 from onnxctl.model.tensors import Tensor
 
 DEFAULT_DOMAINS = ("", "ai.onnx")
 """Both names mean the standard operators."""
+
+
+def plain_domain(domain: str) -> str:
+    """The domain by the one name that most files use for it: "" for ai.onnx."""
+    return "" if domain in DEFAULT_DOMAINS else domain
+
+
+def shown_domain(domain: str | bytes) -> str:
+    """The domain by the name that reports use."""
+    return "ai.onnx" if domain in DEFAULT_DOMAINS else as_text(domain)
 
 
 def attribute(node: NodeProto, name: str, default: Any = None) -> Any:

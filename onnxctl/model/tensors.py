@@ -189,7 +189,7 @@ class Tensor(NamedTuple):
 
     def check(self) -> None:
         """Raises InvalidModel where shape, element type and the amount of data disagree; reads no payload."""
-        check_tensor(self)
+        _check(self)
 
     def numpy(self) -> Array:
         """The values as an array of `shape`, read from disk; strings as an object array of str.
@@ -241,8 +241,7 @@ def _allowed(field_name: str) -> Collection[int]:
     return _INT32_TYPES if field_name == "int32_data" else _DATA_FIELDS[field_name]
 
 
-def check_tensor(tensor: Tensor) -> None:
-    """Raises InvalidModel where shape, element type and the amount of data disagree; reads no payload."""
+def _check(tensor: Tensor) -> None:
     proto, payload = tensor.proto, tensor.payload
     if payload is None and _is_plainly_right(proto):
         return

@@ -10,7 +10,7 @@ from __future__ import annotations
 from onnx import NodeProto
 
 from onnxctl.model.graph import Graph
-from onnxctl.model.nodes import DEFAULT_DOMAINS
+from onnxctl.model.nodes import plain_domain
 from onnxctl.passes.base import Context, is_shadowed
 from onnxctl.passes.effects import function_key, is_random, is_unknown
 
@@ -55,7 +55,7 @@ def _key(graph: Graph, node: NodeProto) -> _Key:
         scopes = (id(graph),) * len(inputs)
     attributes = tuple(sorted(each.SerializeToString() for each in node.attribute))
     made = tuple(bool(name) for name in node.output)
-    domain = "" if node.domain in DEFAULT_DOMAINS else node.domain
+    domain = plain_domain(node.domain)
     return domain, node.op_type, node.overload, inputs, scopes, attributes, made
 
 

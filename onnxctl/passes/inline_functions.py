@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from onnx import FunctionProto, NodeProto
 
 from onnxctl.model.graph import Graph
-from onnxctl.model.nodes import DEFAULT_DOMAINS
+from onnxctl.model.nodes import plain_domain
 from onnxctl.passes.base import Context
 from onnxctl.passes.effects import function_key, nodes_within
 from onnxctl.passes.transplant import transplant
@@ -50,7 +50,7 @@ def _around(scope: Graph | None) -> Iterator[Graph]:
 
 def _fits(graph: Graph, body: Graph, node: NodeProto) -> bool:
     assert isinstance(body.proto, FunctionProto)
-    used = {"" if each.domain in DEFAULT_DOMAINS else each.domain for each in nodes_within(body.proto.node)}
+    used = {plain_domain(each.domain) for each in nodes_within(body.proto.node)}
     same_versions = all(body.opset(domain) == graph.opset(domain) for domain in used)
     return same_versions and len(node.output) <= len(body.outputs) and len(node.input) <= len(body.inputs)
 

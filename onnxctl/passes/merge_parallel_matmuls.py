@@ -26,7 +26,7 @@ from onnxctl.model.types import TensorType
 from onnxctl.passes.base import Context, input_name, standard_nodes, takes_initializers
 from onnxctl.passes.pattern import FLOATS
 from onnxctl.passes.semantics import rank_of
-from onnxctl.passes.weights import TENSOR_HEADER_BYTES, float_values, private_weight
+from onnxctl.passes.weights import TENSOR_HEADER_BYTES, float_values, private_weight, put_weight
 
 _FIRST_OPSET = 11
 _FIRST_OPSET_WITH_SIZES_AS_INPUT = 13
@@ -154,9 +154,9 @@ def _merge(graph: Graph, context: Context, branches: list[_Branch]) -> int:
         return 0
     graph.set_initializer(_join_weights(graph, weight, branches))
     if bias is not None:
-        _put(graph, bias_name, bias)
+        put_weight(graph, bias_name, bias)
     if sizes:
-        _put(graph, sizes, np.array(columns, np.int64))
+        put_weight(graph, sizes, np.array(columns, np.int64))
     _note_types(graph, branches, [node.output[0] for node in nodes[:-1]])
     for node in nodes:
         graph.insert(node, before=first)
@@ -204,7 +204,3 @@ def _join_biases(graph: Graph, branches: list[_Branch]) -> Array | None:
         np.zeros(branch.columns, dtype) if part is None else part for branch, part in zip(branches, parts, strict=True)
     ]
     return np.concatenate(filled)
-
-
-def _put(graph: Graph, name: str, array: Array) -> None:
-    graph.set_initializer(graph.model.new_tensor(name, array))

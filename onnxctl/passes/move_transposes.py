@@ -18,7 +18,7 @@ from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute, is_standard
 from onnxctl.passes.base import Context, define_constant, standard_nodes
 from onnxctl.passes.region import ELEMENTWISE, Region, grow_region
-from onnxctl.passes.semantics import add_integers, composed, integers, inverse, normalized, permutation_of
+from onnxctl.passes.semantics import add_integers, composed, integers, inverse, normalized, permutation_of, rank_of
 
 _FIRST_OPSET = 7
 _MOST_CONSTANT_ELEMENTS = 1 << 16
@@ -72,11 +72,11 @@ def _movable(graph: Graph, node: NodeProto, rank: int) -> list[str] | None:
     """The values that would be transposed with the node, None where it can't be computed in another order."""
     if any(each.ref_attr_name for each in node.attribute) or graph.subgraphs(node) or "" in node.output:
         return None
-    if any(_rank(graph, name) != rank for name in node.output):
+    if any(rank_of(graph, name) != rank for name in node.output):
         return None
     if is_standard(node, *_WITH_AXIS):
         return _movable_by_axis(graph, node, rank)
-    if is_standard(node, *_REDUCTIONS) and _rank(graph, node.input[0]) == rank:
+    if is_standard(node, *_REDUCTIONS) and rank_of(graph, node.input[0]) == rank:
         axes = _reduced_axes(graph, node, rank)
         return [node.input[0], *node.output] if axes is not None else None
     if not is_standard(node, *ELEMENTWISE):
@@ -86,7 +86,7 @@ def _movable(graph: Graph, node: NodeProto, rank: int) -> list[str] | None:
         if graph.constant(name) is not None:
             if not _is_scalar(graph, name) and not _is_own_constant(graph, name):
                 return None
-        elif _rank(graph, name) == rank:
+        elif rank_of(graph, name) == rank:
             moved.append(name)
         elif not _is_scalar(graph, name):
             return None
@@ -97,7 +97,7 @@ def _movable_by_axis(graph: Graph, node: NodeProto, rank: int) -> list[str] | No
     if node.op_type in ("Softmax", "LogSoftmax") and graph.opset() < _FIRST_OPSET_WHERE_SOFTMAX_HAS_ONE_AXIS:
         return None
     moved = list(node.input) if node.op_type == "Concat" else [node.input[0]]
-    if any(_rank(graph, name) != rank or graph.constant(name) is not None for name in moved):
+    if any(rank_of(graph, name) != rank or graph.constant(name) is not None for name in moved):
         return None
     axis = attribute(node, "axis", _WITH_AXIS[node.op_type])
     return [*moved, *node.output] if -rank <= axis < rank else None
@@ -110,11 +110,6 @@ def _reduced_axes(graph: Graph, node: NodeProto, rank: int) -> tuple[int, ...] |
     stated = attribute(node, "axes")
     axes = list(stated) if stated else integers(graph, node.input[1]) if len(node.input) > 1 else None
     return normalized(axes, rank) if axes else None
-
-
-def _rank(graph: Graph, name: str) -> int | None:
-    shape = graph.shape_of(name)
-    return None if shape is None else len(shape)
 
 
 def _is_scalar(graph: Graph, name: str) -> bool:

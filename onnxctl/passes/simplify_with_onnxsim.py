@@ -26,7 +26,7 @@ from onnxctl.child import Answer, Blob, Child, Progress
 from onnxctl.errors import ChildCrashed, CorruptModel, MissingPackage, ModelError, ResourceLimit
 from onnxctl.model import wire
 from onnxctl.model.loading import Model, tensors_of_model
-from onnxctl.model.nodes import DEFAULT_DOMAINS
+from onnxctl.model.nodes import plain_domain
 from onnxctl.model.saving import saved_bytes
 from onnxctl.passes.effects import nodes_within, pinned_names
 from onnxctl.reports import JSON, PassOutcome, Refusal
@@ -177,11 +177,11 @@ def _flaw(original: ModelProto, result: ModelProto) -> str:
 
 
 def _domains(model: ModelProto) -> set[str]:
-    return {"" if node.domain in DEFAULT_DOMAINS else node.domain for node in nodes_within(model.graph.node)}
+    return {plain_domain(node.domain) for node in nodes_within(model.graph.node)}
 
 
 def _opsets(model: ModelProto) -> dict[str, int]:
-    return {"" if each.domain in DEFAULT_DOMAINS else each.domain: each.version for each in model.opset_import}
+    return {plain_domain(each.domain): each.version for each in model.opset_import}
 
 
 def _take_over(model: Model, result: GraphProto) -> None:

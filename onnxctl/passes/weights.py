@@ -62,7 +62,7 @@ def _stays_finite(array: Array, factor: Array) -> bool:
 
 
 def put_weight(graph: Graph, name: str, array: Array) -> None:
-    """Give the initializer these values, of the shape and type it has."""
+    """Give the scope's initializer of this name these values; a new one where there is none."""
     graph.set_initializer(graph.model.new_tensor(name, array))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from onnxctl.render.document import Block, Cell, Column, Facts, Heading, Styled, Table
-from onnxctl.render.units import count_of, format_count, operator_name
+from onnxctl.render.units import count_of, format_count, operator_name, short_provider
 
 if TYPE_CHECKING:
     from onnxctl.reports import (
@@ -83,7 +83,7 @@ def _facts(report: CompatibilityReport) -> list[tuple[str, Cell]]:
         told = "can't tell what it has kernels for: it crashes when it is asked"
         rows.append(("kernels", Styled(told, "warning")))
     rows += [
-        (_short(each.provider), _coverage(each, [gap for gap in report.gaps if gap.provider == each.provider]))
+        (short_provider(each.provider), _coverage(each, [gap for gap in report.gaps if gap.provider == each.provider]))
         for each in report.providers
         if each.covered_count is not None
     ]
@@ -91,10 +91,6 @@ def _facts(report: CompatibilityReport) -> list[tuple[str, Cell]]:
     if report.custom:
         rows.append(("custom", Styled(_operators(report.custom), "warning")))
     return rows
-
-
-def _short(provider: str) -> str:
-    return provider.removesuffix("ExecutionProvider")
 
 
 def _coverage(coverage: ProviderCoverage, gaps: Sequence[KernelGap]) -> str:
@@ -137,7 +133,7 @@ def _gaps(gaps: Sequence[KernelGap]) -> Table:
     )
     rows = tuple(
         (
-            _short(each.provider),
+            short_provider(each.provider),
             operator_name(each.domain, each.op_type),
             format_count(each.count),
             each.reason,
@@ -161,7 +157,7 @@ def _fallbacks(gaps: Sequence[KernelGap]) -> Table:
     )
     rows = tuple(
         (
-            _short(provider),
+            short_provider(provider),
             format_count(sum(each.count for each in group)),
             ", ".join(f"{operator_name(each.domain, each.op_type)} {each.count:,}" for each in group),
             f"{reason}: {fallback}",

@@ -23,6 +23,11 @@ class Styled(NamedTuple):
 Cell = str | Styled
 
 
+def text_of(cell: Cell) -> str:
+    """What the cell says, whatever its style."""
+    return cell.text if isinstance(cell, Styled) else cell
+
+
 class Heading(NamedTuple):
     """The title of what follows; level 1 is the document's own."""
 

@@ -18,6 +18,7 @@ from onnxctl.render.document import (
     Paragraph,
     Styled,
     Table,
+    text_of,
 )
 from onnxctl.render.escape import escape, escape_lines
 from onnxctl.render.screen import Screen
@@ -47,7 +48,7 @@ def _draw(block: Block) -> str:
             note = f" ({_prose(block.note)})" if block.note else ""
             return f"{'#' * (block.level + 1)} {_prose(block.text)}{note}"
         case Facts():
-            return "\n".join(f"- {_prose(label)}: {_prose(_text(value))}" for label, value in block.rows)
+            return "\n".join(f"- {_prose(label)}: {_prose(text_of(value))}" for label, value in block.rows)
         case Table():
             return _draw_table(block)
         case Histogram():
@@ -75,7 +76,7 @@ def _draw_table(table: Table) -> str:
     rules = ["---:" if column.align == "right" else "---" for column in columns]
     rows = [
         [
-            _code(_text(cell)) if column.code and not _is_aside(cell) else _prose(_text(cell))
+            _code(text_of(cell)) if column.code and not _is_aside(cell) else _prose(text_of(cell))
             for cell, column in zip(row, table.columns, strict=True)
             if not column.drawn
         ]
@@ -87,10 +88,6 @@ def _draw_table(table: Table) -> str:
 def _is_aside(cell: Cell) -> bool:
     """Whether it is our own word among names: "… 3 more", "(none)"."""
     return isinstance(cell, Styled) and cell.style == "dim"
-
-
-def _text(cell: Cell) -> str:
-    return cell.text if isinstance(cell, Styled) else cell
 
 
 def _prose(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onnxctl.render.document import Block, Cell, Column, Heading, Paragraph, Table
-from onnxctl.render.units import count_of, format_amount, format_bytes, format_duration
+from onnxctl.render.units import count_of, format_amount, format_bytes, format_duration, short_provider
 from onnxctl.reports import MachinePeak, NodeProfile, OperatorProfile, ProfileReport
 
 _MOST_OPERATORS = 12
@@ -40,7 +40,7 @@ def _peak(peak: MachinePeak) -> str:
 def _operators(profile: ProfileReport) -> Table:
     several = len({each.provider for each in profile.operators}) > 1
     rows = tuple(
-        (each.op_type, str(each.node_count), *_figures(each), _short(each.provider) if several else "")
+        (each.op_type, str(each.node_count), *_figures(each), short_provider(each.provider) if several else "")
         for each in profile.operators[:_MOST_OPERATORS]
     )
     columns = (
@@ -113,7 +113,3 @@ def _standing_for(node: NodeProfile) -> str:
     if len(names) <= _MOST_ORIGINALS:
         return ", ".join(names)
     return f"{names[0]} … {names[-1]} ({len(names)})"
-
-
-def _short(provider: str) -> str:
-    return provider.removesuffix("ExecutionProvider")

@@ -24,6 +24,7 @@ from onnxctl.render.document import (
     Style,
     Styled,
     Table,
+    text_of,
 )
 from onnxctl.render.escape import cut_apart, cut_middle, escape, escape_lines
 from onnxctl.render.screen import Screen
@@ -110,7 +111,7 @@ def _draw_table(table: Table, screen: Screen) -> list[str]:
     columns = table.columns
     titles = tuple(Styled(column.title, "dim") for column in columns)
     rows = [titles, *table.rows] if table.titled else list(table.rows)
-    texts = [[_plain(_text(cell), screen) for cell in row] for row in rows]
+    texts = [[_plain(text_of(cell), screen) for cell in row] for row in rows]
     if not texts:
         return []
     widths = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]
@@ -227,10 +228,6 @@ def _draw_findings(block: Findings, screen: Screen) -> list[str]:
         if finding.hint:
             rows.append(("", Styled(finding.hint, "dim")))
     return _draw_table(Table((Column(), Column(overflow="wrap")), tuple(rows), titled=False), screen)
-
-
-def _text(cell: Cell) -> str:
-    return cell.text if isinstance(cell, Styled) else cell
 
 
 def _plain(text: str, screen: Screen) -> str:

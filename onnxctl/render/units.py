@@ -118,6 +118,11 @@ def operator_name(domain: str, op_type: str) -> str:
     return op_type if domain in ("", "ai.onnx") else f"{domain}.{op_type}"
 
 
+def short_provider(provider: str) -> str:
+    """CPU for onnxruntime's CPUExecutionProvider."""
+    return provider.removesuffix("ExecutionProvider")
+
+
 def _scaled(count: float, units: tuple[str, ...]) -> str:
     for unit in units[:-1]:
         if abs(count) < 999.5:

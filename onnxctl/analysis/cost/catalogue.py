@@ -9,7 +9,7 @@ from onnxctl.analysis.cost.elementwise import ELEMENTWISE, OPERATIONS_PER_ELEMEN
 from onnxctl.analysis.cost.products import PRODUCTS
 from onnxctl.analysis.cost.reductions import REDUCTIONS
 from onnxctl.analysis.cost.work import Formula, Work
-from onnxctl.model.nodes import DEFAULT_DOMAINS
+from onnxctl.model.nodes import DEFAULT_DOMAINS, plain_domain
 
 MOVES = frozenset(
     """Identity Cast CastLike BitCast Reshape Flatten Squeeze Unsqueeze Transpose Concat Split Slice Gather
@@ -76,7 +76,7 @@ FORMULAS: dict[str, dict[str, Formula]] = {
 
 def formula_of(domain: str, op_type: str) -> Formula | None:
     """The operator's formula, None where there is none."""
-    return FORMULAS.get("" if domain in DEFAULT_DOMAINS else domain, {}).get(op_type)
+    return FORMULAS.get(plain_domain(domain), {}).get(op_type)
 
 
 def depends_on_data(domain: str, op_type: str) -> bool:

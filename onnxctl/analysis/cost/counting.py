@@ -12,7 +12,7 @@ from onnxctl.analysis.cost.walk import Row, count_inner_nodes, count_node, count
 from onnxctl.analysis.selection import size_order
 from onnxctl.model.dimensions import Dimension, sorted_terms, symbols, total_of
 from onnxctl.model.names import as_text
-from onnxctl.model.nodes import DEFAULT_DOMAINS
+from onnxctl.model.nodes import shown_domain
 from onnxctl.model.propagation import Propagation, ScopeFacts
 from onnxctl.reports import CostReport, NodeCost, OperatorCost, Quantity, UncountedOperator
 
@@ -31,7 +31,7 @@ def count_cost(found: Propagation, dims: Mapping[str, int], *, nodes: bool = Fal
 def _report(rows: list[Row], found: Propagation, dims: Mapping[str, int], nodes: bool) -> CostReport:
     by_operator: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        by_operator.setdefault((_shown_domain(row), as_text(row.node.op_type)), []).append(row)
+        by_operator.setdefault((shown_domain(row.node.domain), as_text(row.node.op_type)), []).append(row)
     sums = {operator: _sums(of_type) for operator, of_type in by_operator.items()}
     operators = [_operator_cost(operator, of_type, sums[operator]) for operator, of_type in by_operator.items()]
     macs, flops, read, written = (total_of(each[index] for each in sums.values()) for index in range(4))
@@ -56,10 +56,6 @@ def _report(rows: list[Row], found: Propagation, dims: Mapping[str, int], nodes:
 
 _Sums = tuple[Dimension, Dimension, Dimension, Dimension]
 """MACs, FLOPs, bytes read and bytes written."""
-
-
-def _shown_domain(row: Row) -> str:
-    return "ai.onnx" if row.node.domain in DEFAULT_DOMAINS else as_text(row.node.domain)
 
 
 def _sums(rows: list[Row]) -> _Sums:
@@ -104,7 +100,7 @@ def node_cost(row: Row, quantity: Callable[[Dimension], Quantity] = quantity) ->
         scope=row.scope,
         name=row.label,
         op_type=as_text(row.node.op_type),
-        domain=_shown_domain(row),
+        domain=shown_domain(row.node.domain),
         macs=None if row.work is None else quantity(row.work.macs),
         flops=None if row.work is None else quantity(row.work.flops),
         read_bytes=None if row.read_bytes is None else quantity(row.read_bytes),

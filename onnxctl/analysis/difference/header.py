@@ -10,7 +10,7 @@ from onnx import ModelProto, ValueInfoProto
 
 from onnxctl.analysis.types import type_in_words
 from onnxctl.model.names import as_text
-from onnxctl.model.nodes import DEFAULT_DOMAINS
+from onnxctl.model.nodes import shown_domain
 from onnxctl.reports import InterfaceChange, TextChange
 
 _FIELDS = ("ir_version", "producer_name", "producer_version", "domain", "model_version", "doc_string")
@@ -28,7 +28,7 @@ def _header(proto: ModelProto) -> Mapping[str, str]:
     found = {field: _text(getattr(proto, field)) for field in _FIELDS if proto.HasField(field)}
     found["graph name"] = as_text(proto.graph.name)
     for each in proto.opset_import:
-        shown = "ai.onnx" if each.domain in DEFAULT_DOMAINS else as_text(each.domain)
+        shown = shown_domain(each.domain)
         found[f"opset_import {shown}"] = str(each.version)
     for entry in proto.metadata_props:
         found[f"metadata {as_text(entry.key)}"] = as_text(entry.value)

@@ -19,7 +19,7 @@ from onnx import AttributeProto, NodeProto
 from onnxctl.analysis.difference.tensors import fingerprint
 from onnxctl.model.attributes import VALUE_FIELDS
 from onnxctl.model.graph import Graph
-from onnxctl.model.nodes import DEFAULT_DOMAINS
+from onnxctl.model.nodes import DEFAULT_DOMAINS, plain_domain
 from onnxctl.model.tensors import Tensor
 
 Number = int
@@ -117,7 +117,7 @@ class NumberedScope:
         key, inputs, outputs = id(node), tuple(node.input), tuple(node.output)
         inner = self.inner[key] = [self._number_inner(graph) for graph in self.graph.subgraphs(node)]
         own = self.attributes[key] = self._number_attributes(node)
-        domain = "" if node.domain in DEFAULT_DOMAINS else node.domain
+        domain = plain_domain(node.domain)
         operator = self.operators[key] = self._number("operator", domain, node.op_type, node.overload)
         bodies = tuple([scope._number_as_whole() for scope in inner])
         self.node_exact[key] = self._number("exact", operator, own, bodies, *map(self.exact_of, inputs))
@@ -155,7 +155,7 @@ class NumberedScope:
         ]
 
     def _defaults_of(self, node: NodeProto) -> Mapping[str, AttributeProto]:
-        domain = "" if node.domain in DEFAULT_DOMAINS else node.domain
+        domain = plain_domain(node.domain)
         key = domain, node.op_type
         if key not in self._defaults:
             self._defaults[key] = {}

@@ -12,7 +12,7 @@ from onnxctl.analysis.precision.mixed import Walked
 from onnxctl.analysis.precision.quantization import arithmetic_of
 from onnxctl.model.graph import Graph
 from onnxctl.model.names import as_text
-from onnxctl.model.nodes import DEFAULT_DOMAINS, is_standard
+from onnxctl.model.nodes import DEFAULT_DOMAINS, is_standard, shown_domain
 from onnxctl.model.propagation import ScopeFacts
 from onnxctl.model.tensors import dtype_name
 from onnxctl.reports import FloatOperator
@@ -32,7 +32,7 @@ def float_operators(walked: Walked, share_of: Callable[[NodeProto], float]) -> I
         for node in scope.nodes:
             dtype = _float_type(node, facts)
             if dtype and not _is_quantized(scope, node, facts) and not _rescales(scope, node):
-                domain = "ai.onnx" if node.domain in DEFAULT_DOMAINS else as_text(node.domain)
+                domain = shown_domain(node.domain)
                 entry = seen.setdefault((domain, as_text(node.op_type), dtype), _Seen(as_text(scope.node_label(node))))
                 entry.node_count += 1
                 entry.mac_share += share_of(node)

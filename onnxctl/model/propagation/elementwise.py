@@ -204,6 +204,7 @@ OPERATORS: Mapping[str, ShapeFunction] = {
     "BitCast": _bit_cast,
     "IsNaN": _to_bool,
     "IsInf": _to_bool,
+    "RegexFullMatch": _to_bool,
     "Dropout": _dropout,
     "Add": _binary(arithmetic.add),
     "Sub": _binary(arithmetic.subtract),

@@ -159,10 +159,6 @@ def _string_normalizer(call: Call) -> Fact:
     return tensor(TensorProto.STRING, (*shape[:-1], call.fresh(len(shape) - 1)))
 
 
-def _regex_match(call: Call) -> Fact:
-    return tensor(TensorProto.BOOL, call.shape(0))
-
-
 def _tfidf(call: Call) -> Fact:
     shape, indexes = call.shape(0), call.integers("ngram_indexes")
     if shape is None or not indexes:
@@ -212,7 +208,6 @@ OPERATORS: Mapping[str, ShapeFunction] = {
     "StringConcat": _string_concat,
     "StringSplit": _string_split,
     "StringNormalizer": _string_normalizer,
-    "RegexFullMatch": _regex_match,
     "TfIdfVectorizer": _tfidf,
     "ImageDecoder": _image_decoder,
     "Multinomial": _multinomial,
