@@ -16,6 +16,8 @@ from onnxctl.api.optimization import optimize
 from onnxctl.child import Child
 from onnxctl.errors import OutputExists, UnreadableFile, UsageError
 from onnxctl.passes.pipeline import PIPELINE
+from onnxctl.runtime.speed import MINIMUM_PAIR_COUNT
+from onnxctl.runtime.timing import LEAST_ROUND_COUNT
 from tests.conftest import SAMPLES, sample_paths, shared_paths
 from tests.runtime.models import not_of_an_older_onnxruntime, write_model
 
@@ -314,7 +316,7 @@ def test_the_stages_are_timed(tmp_path: Path) -> None:
     assert sum(each.elapsed_ns for each in report.stages) <= report.elapsed_ns
     assert report.speed is not None
     assert report.speed.ratio.low <= report.speed.ratio.ratio <= report.speed.ratio.high
-    assert report.speed.before.sample_count == report.speed.after.sample_count >= 18
+    assert report.speed.before.sample_count == report.speed.after.sample_count >= LEAST_ROUND_COUNT * MINIMUM_PAIR_COUNT
 
 
 def test_what_must_become_faster_is_written_only_then(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_variant_that_does_more_is_slower_and_outputs_are_held_against_the_fir
     assert plain_small.outputs is not None and plain_small.outputs.status == "equal"
     assert plain_large.outputs is not None and plain_large.outputs.status == "equal"
     assert all(each.samples_ns and each.load_ns > 0 for each in report.variants)
-    assert report.round_count >= 4 and report.turn_count >= 3
+    assert report.round_count >= LEAST_ROUND_COUNT and report.turn_count >= 3
 
 
 def test_a_crash_costs_one_row(tmp_path: Path) -> None:

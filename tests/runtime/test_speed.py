@@ -101,7 +101,8 @@ def test_real_models_are_compared(tmp_path: Path) -> None:
     )
     fast = write_model(tmp_path, "g (float[200, 200] x) => (y) { y = Relu(x) }", "fast.onnx")
     found = compare_speed_in_child(slow, fast, dims={}, seed=3, duration_s=0.6)
-    assert (found.ratio.verdict, found.round_count, found.seed) == ("faster", MOST_ROUND_COUNT, 3)
+    assert (found.ratio.verdict, found.seed) == ("faster", 3)
+    assert LEAST_ROUND_COUNT <= found.round_count <= MOST_ROUND_COUNT
     assert found.provider == "CPUExecutionProvider"
     assert found.before.median_ns > found.after.median_ns
     assert compare_speed_in_child(BLOCK, BLOCK, dims={"batch": 2}, seed=0, duration_s=0.3).dims[0] == ("batch", 2)
