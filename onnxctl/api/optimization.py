@@ -98,11 +98,11 @@ def optimize_as(
 ) -> OptimizeReport:
     """`optimize` as the config says, by the passes of the pipeline (None: `passes.pipeline.PIPELINE`)."""
     from onnxctl.memory import usual_memory_bytes
-    from onnxctl.runtime.children import child_for_constants
+    from onnxctl.runtime.children import child_for_constants, child_for_models
 
     if config.memory_bytes is None:
         config = dataclasses.replace(config, memory_bytes=usual_memory_bytes())
-    with child_for_constants(config.memory_bytes) as working:
+    with (child_for_models if config.verify else child_for_constants)(config.memory_bytes) as working:
         working.start()  # it imports while we do
         return _optimize(config, working, pipeline, progress or silent)
 
@@ -114,10 +114,9 @@ def _optimize(config: OptimizeConfig, working: Child, pipeline: Sequence[Pass] |
     from onnxctl.api.workshop import Children, Stopwatch, Workshop
     from onnxctl.model.loading import model_file
     from onnxctl.passes.pipeline import PIPELINE
-    from onnxctl.runtime.children import child_for_models
 
     watch = Stopwatch()
-    with model_file(config.path) as file, child_for_models(config.memory_bytes) as comparing:
+    with model_file(config.path) as file, _comparing_child(config, working) as comparing:
         children = Children(working, comparing)
         shop = Workshop(file, config, PIPELINE if pipeline is None else pipeline, children, watch, news)
         news("reading the model")
@@ -132,6 +131,15 @@ def _optimize(config: OptimizeConfig, working: Child, pipeline: Sequence[Pass] |
             with proven.staged:
                 report = _report(shop, proven, before, _measured(shop, proven))
     return dataclasses.replace(report, findings=(*report.findings, *_left_behind(report, data_paths)))
+
+
+def _comparing_child(config: OptimizeConfig, working: Child) -> contextlib.AbstractContextManager[Child]:
+    """The process that models are compared in: the one that folds, which is there, unless onnxsim was in that."""
+    if not (config.with_onnxsim or config.level == "max"):
+        return contextlib.nullcontext(working)
+    from onnxctl.runtime.children import child_for_models
+
+    return child_for_models(config.memory_bytes)
 
 
 @contextlib.contextmanager

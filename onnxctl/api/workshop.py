@@ -74,7 +74,7 @@ class Stopwatch:
 
 
 class Children(NamedTuple):
-    """The processes native code runs in: for folding and onnxsim, and for comparing models."""
+    """The processes native code runs in: for folding and onnxsim, and for comparing models. They may be one."""
 
     working: Child
     comparing: Child
