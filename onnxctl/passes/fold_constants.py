@@ -262,7 +262,7 @@ def _fold(graph: Graph, context: Context, nodes: list[NodeProto]) -> int:
         context.not_evaluable.update(dict.fromkeys(filter(None, node.output), reason))
     for name, node in needed:
         if name in values and node not in failed:
-            context.room_bytes -= values[name].ByteSize()
+            context.room_bytes -= constant_bytes(graph, name, values[name].ByteSize(), 0)
             define_constant(graph, name, _stored(context, values[name]), before=node)
     return _remove_replaced(graph, context, nodes, {id(node) for name, node in needed if node not in failed})
 

@@ -75,3 +75,13 @@ def test_a_reduction_hands_its_axes_on(optimize: Optimizer, axes: str) -> None:
     assert optimized.operators == {"Shape": 1, "Squeeze": 1, "Add": 1}
     assert len(optimized.after.graph.initializer) == 1
     assert_equal_outputs(optimized)
+
+
+def test_every_branch_takes_of_the_same_room(optimize: Optimizer) -> None:
+    """There is room for one constant more, and four branches that would each become one."""
+    branches = "then_branch = a () => (int64[n] o) { o = Neg(k) }, else_branch = b () => (int64[n] o) { o = Abs(k) }"
+    body = f"y = If(c) <{branches}>  z = If(c) <{branches}>"
+    constants = "int64[2] k = {1, -2}, float[12] unread = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}"
+    text = _model(17, "bool c", "int64[n] y, int64[n] z", constants, body)
+    optimized = optimize(text, "fold_constants", "remove_unused")
+    assert any("may not grow" in reason for reason in optimized.reasons)
