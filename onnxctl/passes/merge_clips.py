@@ -7,7 +7,7 @@ Relu(x) = Clip(x, 0, inf):
 - where the second clamps nothing that the first lets through, the second goes.
 Exact, infinities included, and NaN, which every one of them lets through. Opsets 11 on, where bounds are inputs and
 can be infinite, floats and integers. Left alone: computed bounds, lo > hi, a first node whose result others read too,
-what would make the model larger, and Relu of Relu (see eliminate_involutions).
+what would make the model larger, clamps that leave nothing but zeros, and Relu of Relu (see eliminate_involutions).
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ def _merge(graph: Graph, context: Context, first: NodeProto, second: NodeProto, 
     if inner is None:
         return False
     merged = _clamped(inner[0], outer), _clamped(inner[1], outer)
+    if merged[0].dtype.kind == "f" and not any(merged):
+        context.skip(second, "nothing but zeros comes out, and they could have another sign")
+        return False
     if merged == inner:
         return bypass(graph, context, second, second.input[0])
     if graph.only_consumer(first.output[0]) is not second:

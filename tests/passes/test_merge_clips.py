@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from tests.passes.optimizing import Optimizer, assert_equal_outputs
+from tests.passes.optimizing import Optimizer, assert_equal_outputs, run
 
 EDGES = np.array([0, -0.0, 1.5, -2.75, 7, 100, np.inf, -np.inf, np.nan], np.float32)
 BOUNDS = (
@@ -83,3 +83,11 @@ def test_a_bound_that_takes_more_than_the_clamp_that_goes(optimize: Optimizer) -
     )
     assert optimized.operators == {"Clip": 1, "Relu": 1}
     assert any("larger" in reason for reason in optimized.reasons)
+
+
+def test_zeros_keep_their_sign(optimize: Optimizer) -> None:
+    """Everything becomes the 0 of the second: one Clip from 0 to 0 would let -0.0 through."""
+    optimized = optimize(_model("a = Clip(x, one, six)  b = Clip(a, zero, zero)"), "merge_clips")
+    feeds = {"x": EDGES, "bound": np.array(0, np.float32)}
+    old, new = (run(model, feeds)[0] for model in (optimized.before, optimized.after))
+    np.testing.assert_array_equal(np.signbit(new), np.signbit(old))
