@@ -135,7 +135,7 @@ def _optimize(config: OptimizeConfig, working: Child, pipeline: Sequence[Pass] |
 
 def _comparing_child(config: OptimizeConfig, working: Child) -> contextlib.AbstractContextManager[Child]:
     """The process that models are compared in: the one that folds, which is there, unless onnxsim was in that."""
-    if not (config.with_onnxsim or config.level == "max"):
+    if not _plan(config).with_onnxsim:
         return contextlib.nullcontext(working)
     from onnxctl.runtime.children import child_for_models
 

@@ -126,8 +126,8 @@ class Context:
         self.room_bytes -= added_bytes - freed_bytes
         return True
 
-    def learn_shapes(self) -> None:
-        """Find the symbolic shapes and shape-like contents of every value anew: see `learn_types`."""
+    def learn_types(self) -> None:
+        """Find the types and shape-like contents of every value anew: see `model.shapes.learn_types`."""
         self.found = learn_types(self.graphs)
 
     def fact(self, graph: Graph, name: str) -> Fact:

@@ -69,12 +69,11 @@ def optimize_graphs(
     counts = dict.fromkeys((each.name for each in chosen), 0)
     elapsed_ns = dict.fromkeys(counts, 0)
     changes, rounds = 0, 0
-    idle_since: dict[str, int] = {}
+    idle_since: dict[str, int] = {}  # how many changes there were when the pass last found nothing to do
     log = _Log(limit)
     while rounds < MAXIMUM_ROUNDS and not log.is_full and any(idle_since.get(each.name) != changes for each in chosen):
-        if rounds:
-            idle_since.clear()
-        context.learn_shapes()
+        idle_since.clear()  # types are learned anew, which may give anyone something to do
+        context.learn_types()
         changes_before = changes
         rounds += 1
         for each in chosen:
