@@ -7,6 +7,7 @@ Where it can't, the signal is sent again a moment later:
 - in the text of an `exec`, which every dataclass is made by: there an interrupt leaves a mark, upon which Python kills
   itself at its end, whatever the exit code;
 - while `tempfile` tries the folders that there are: the file that it tries with would stay;
+- while a data file gets its name: it would stay as well;
 - in a destructor or the callback of a weak reference: Python drops what is raised there;
 - before and after the command's own work, where nobody catches it;
 - while the command cleans up after the first one.
@@ -39,9 +40,10 @@ _DEAF = (
     "namedtuple",
     "ForwardRef.",
     "_get_default_tempdir",
+    "Staged._name_data",
 )
-"""How the qualified names of functions begin that load native modules, compile text for modules and dataclasses, or try
-folders for temporary files."""
+"""How the qualified names of functions begin that load native modules, compile text for modules and dataclasses, try
+folders for temporary files, or name a data file."""
 
 _TEXT = "<string>"
 """The file name of what `exec` and `eval` run."""

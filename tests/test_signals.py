@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import environment
+from tests.conftest import SAMPLES
 
 COMMAND_LINE = """
 import contextlib, os, signal, sys, time
 from onnxctl import __main__, cli, signals
 
-MOMENT, NUMBER = sys.argv[1], int(sys.argv[2])
+MOMENT, NUMBER, MODEL = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 
 def interrupt():
     os.kill(os.getpid(), NUMBER)
@@ -58,6 +59,16 @@ def while_tempfile_tries_a_folder():
 def while_a_native_module_loads():
     ExtensionFileLoader().exec_module()
 
+def while_a_data_file_gets_its_name():
+    from onnxctl.model.loading import open_model
+    from onnxctl.model.saving import save
+    link = os.link
+    def link_and_interrupt(*names):
+        link(*names)
+        interrupt()
+    os.link = link_and_interrupt
+    save(open_model(MODEL), "out.onnx", external=True)
+
 def in_the_text_of_an_exec():
     cli._describe(KeyboardInterrupt())  # imports what makes dataclasses: the next exec takes the mark away
     exec("interrupt()")
@@ -90,6 +101,7 @@ MOMENTS = {
     "while_a_native_module_loads": "",
     "while_a_module_is_compiled": "",
     "while_tempfile_tries_a_folder": "",
+    "while_a_data_file_gets_its_name": "",
     "in_the_text_of_an_exec": "",
     "while_it_cleans_up": "cleaned up\n",
     "at_the_boundary": "",
@@ -103,7 +115,7 @@ def test_a_signal_ends_the_command_with_its_code(
 ) -> None:
     (tmp_path / "command_line.py").write_text(COMMAND_LINE)
     done = subprocess.run(
-        [sys.executable, "-m", "command_line", moment, str(int(number))],
+        [sys.executable, "-m", "command_line", moment, str(int(number)), str(SAMPLES / "digits_cnn.onnx")],
         cwd=tmp_path,
         env=environment(),
         capture_output=True,
@@ -114,6 +126,8 @@ def test_a_signal_ends_the_command_with_its_code(
     )
     told = "onnxctl: error: interrupted\n" if number == signal.SIGINT else ""
     assert (done.returncode, done.stdout, done.stderr) == (code, MOMENTS[moment], told)
+    left = sorted(each.name for each in tmp_path.glob("*out.onnx*"))
+    assert left in ([], ["out.onnx", "out.onnx.data"]), "no data without its model"
 
 
 def test_a_signal_that_was_ignored_stays_ignored() -> None:

@@ -227,9 +227,25 @@ class Staged:
             os.close(self._locks.pop())
 
     def write_data(self, pieces: Iterator[wire.Piece], model: Model) -> str:
-        """Write the data file, and the name it got, which nobody had."""
-        self.data_path = _rename_fresh(self.write(pieces, model), self._target.path)
-        return os.path.basename(self.data_path)
+        """Write the data file; the name it got, which nobody had. The lock keeps other onnxctl away from it."""
+        temporary = self.write(pieces, model)
+        with locked(os.path.dirname(self._target.path) or "."):
+            return os.path.basename(self._name_data(temporary))
+
+    def _name_data(self, temporary: str) -> str:
+        """Give the temporary file a name, and note it: signals wait meanwhile (`signals`), or the file would stay."""
+        while self.data_path is None:
+            path = _fresh_data_path(self._target.path)
+            try:
+                os.link(temporary, path)
+            except FileExistsError:  # somebody who heeds no lock was faster
+                continue
+            except OSError:  # a file system without hard links
+                os.replace(temporary, path)
+            else:
+                os.unlink(temporary)
+            self.data_path = path
+        return self.data_path
 
     def discard(self) -> None:
         """Remove what was written, unless it was published."""
@@ -241,7 +257,8 @@ class Staged:
             flush.abandon()
         for path in (*self._temporary, self.data_path):
             if path is not None:
-                _unlink_quietly(path)
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
 
     def __del__(self) -> None:
         self.discard()
@@ -365,22 +382,6 @@ def _fresh_data_path(model_path: str) -> str:
     return candidate
 
 
-def _rename_fresh(temporary: str, model_path: str) -> str:
-    """Give the temporary data file a name that nobody has, and that name. The lock keeps other onnxctl away."""
-    with locked(os.path.dirname(model_path) or "."):
-        while True:
-            path = _fresh_data_path(model_path)
-            try:
-                os.link(temporary, path)
-            except FileExistsError:  # somebody who heeds no lock was faster
-                continue
-            except OSError:  # a file system without hard links
-                os.replace(temporary, path)
-            else:
-                os.unlink(temporary)
-            return path
-
-
 def _flush_folder(folder: str) -> None:
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -388,11 +389,6 @@ def _flush_folder(folder: str) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _unlink_quietly(path: str) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(path)
 
 
 def _storage_error(path: str, error: OSError) -> StorageError:
