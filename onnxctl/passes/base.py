@@ -212,6 +212,22 @@ def input_name(node: NodeProto, index: int) -> str:
     return node.input[index] if index < len(node.input) else ""
 
 
+def home_of_constant(graph: Graph, name: str) -> Graph | None:
+    """The scope, this or one around it, whose initializer one node here reads, once, and nothing else anywhere."""
+    if graph.only_consumer(name) is None:
+        return None
+    scope = graph
+    while name not in scope.initializers:
+        outer, holder = scope.parent, scope.holder
+        if outer is None or holder is None or scope.defines(name) or outer.is_output(name):
+            return None
+        bodies = [each for each in outer.subgraphs(holder) if name in each.captured()]
+        if len(bodies) != 1 or name in holder.input or len(outer.consumers(name)) != 1:
+            return None
+        scope = outer
+    return scope
+
+
 def freed_bytes(graph: Graph, context: Context, names: Iterable[str], *readers: NodeProto) -> int:
     """The bytes of what `remove_unused` takes in this scope, nodes and initializers, once these nodes are gone.
 

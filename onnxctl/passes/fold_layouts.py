@@ -3,7 +3,7 @@
 A weight that is reshaped keeps its bytes where they are and gets other dims, however large it is. A transposed one is
 written in its new order when the model is saved, one in memory at a time, up to MAXIMUM_TRANSPOSED_BYTES. All opsets.
 Small constants are left to `fold_constants`. Left alone are weights that anything else reads (there would be two
-copies), that callers can override or that are outputs, and those of outer scopes.
+copies), and those that callers can override or that are outputs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from onnxctl.model.derivation import transpose
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute
 from onnxctl.model.tensors import Tensor
-from onnxctl.passes.base import Context, replace_by_constant, standard_nodes, takes_initializers
+from onnxctl.passes.base import Context, home_of_constant, replace_by_constant, standard_nodes, takes_initializers
 
 MAXIMUM_TRANSPOSED_BYTES = 16 << 20
 """Larger weights stay as they are: rewriting one costs more time and memory than its Transpose node is worth."""
@@ -28,18 +28,21 @@ def fold_layouts(graph: Graph, context: Context) -> int:
         return 0
     found = 0
     for node in standard_nodes(graph, "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"):
-        proto = graph.initializers.get(node.input[0])
-        if proto is None or context.model.payload(proto) is None or graph.constant(proto.name) is None:
+        scope = graph.scope_of(node.input[0])
+        proto = None if scope is None else scope.initializers.get(node.input[0])
+        if scope is None or proto is None or context.model.payload(proto) is None:
+            continue
+        if graph.constant(proto.name) is None:
             continue
         if graph.is_output(node.output[0]) or not context.pinned.isdisjoint((proto.name, node.output[0])):
             continue
-        if graph.only_consumer(proto.name) is not node or graph.is_input(proto.name):
+        if home_of_constant(graph, proto.name) is not scope or scope.is_input(proto.name):
             context.skip(node, "its weight is read elsewhere as it is")
             continue
         stored = _rearranged(graph, context, node, context.model.tensor(proto))
         if stored is not None:
             replace_by_constant(graph, node, stored)
-            graph.remove_initializer(proto.name)
+            scope.remove_initializer(proto.name)
             found += 1
     return found
 

@@ -28,7 +28,14 @@ from onnxctl.model.nodes import DEFAULT_DOMAINS, attribute
 from onnxctl.passes.base import Context, input_name, rename, standard_nodes, take_over
 from onnxctl.passes.pattern import keeps_rank
 from onnxctl.passes.semantics import Shape, permutation_of, scalar
-from onnxctl.passes.weights import FLOAT_TYPES, bytes_with_constants, float_values, private_weight, scaled_weight
+from onnxctl.passes.weights import (
+    FLOAT_TYPES,
+    bytes_with_constants,
+    float_values,
+    private_weight,
+    put_weight,
+    scaled_weight,
+)
 
 _FIRST_OPSET = 7
 _MOST_NODES = 64
@@ -107,7 +114,7 @@ def _fold(graph: Graph, context: Context, node: NodeProto, value: str, constant:
     for name in sorted(between):
         rename(graph, name)
     for weight in weights:
-        graph.set_initializer(weight)
+        put_weight(graph, weight)
     return True
 
 

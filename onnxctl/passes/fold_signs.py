@@ -63,7 +63,7 @@ def _fold(graph: Graph, context: Context, constant: str) -> int:
     array = tensor.numpy().copy()
     axis = array.ndim - first.axis_from_back
     array[(*[slice(None)] * axis, slice(first.start, first.stop))] *= -1
-    put_weight(graph, constant, array)
+    put_weight(graph, graph.model.new_tensor(constant, array))
     for each in known:
         graph.set_input(each.concat, each.place, each.neg.input[0])
         graph.remove(each.neg)

@@ -112,7 +112,7 @@ def take_in(
         if node.op_type == "MatMul":
             graph.set_operator(node, "Gemm")
     if new_weight is not None:
-        graph.set_initializer(new_weight)
+        put_weight(graph, new_weight)
     return ""
 
 
@@ -150,7 +150,7 @@ def take_in_before(
         problem = take_in(graph, context, linear, None, added, freed_bytes=freed_bytes)
         if problem:
             return problem
-    graph.set_initializer(weight)
+    put_weight(graph, weight)
     return ""
 
 
@@ -210,7 +210,7 @@ def _put_bias(graph: Graph, context: Context, linear: Linear, wanted: Array, fre
         return "its bias would overflow"
     old = private_weight(graph, context, name, node) if name else None
     if old is not None and old.element_count == linear.channels:
-        put_weight(graph, name, values.reshape(old.shape))
+        put_weight(graph, graph.model.new_tensor(name, values.reshape(old.shape)))
         return ""
     added = add_weight(graph, context, f"{node.input[1]}_bias", values, freed_bytes=freed_bytes)
     if not added:

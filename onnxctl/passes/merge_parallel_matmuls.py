@@ -154,9 +154,9 @@ def _merge(graph: Graph, context: Context, branches: list[_Branch]) -> int:
         return 0
     graph.set_initializer(_join_weights(graph, weight, branches))
     if bias is not None:
-        put_weight(graph, bias_name, bias)
+        put_weight(graph, graph.model.new_tensor(bias_name, bias))
     if sizes:
-        put_weight(graph, sizes, np.array(columns, np.int64))
+        put_weight(graph, graph.model.new_tensor(sizes, np.array(columns, np.int64)))
     _note_types(graph, branches, [node.output[0] for node in nodes[:-1]])
     for node in nodes:
         graph.insert(node, before=first)

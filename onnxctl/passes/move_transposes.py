@@ -16,7 +16,7 @@ from onnx import NodeProto
 from onnxctl.model.attributes import set_attribute
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute, is_standard
-from onnxctl.passes.base import Context, define_constant, standard_nodes
+from onnxctl.passes.base import Context, define_constant, home_of_constant, standard_nodes
 from onnxctl.passes.region import ELEMENTWISE, Region, grow_region
 from onnxctl.passes.semantics import add_integers, composed, integers, inverse, normalized, permutation_of, rank_of
 
@@ -120,7 +120,7 @@ def _is_scalar(graph: Graph, name: str) -> bool:
 def _is_own_constant(graph: Graph, name: str) -> bool:
     """Whether the constant is small and nobody else reads it, so that another order of it is no second copy."""
     constant = graph.constant(name)
-    own = name in graph.initializers and graph.only_consumer(name) is not None
+    own = home_of_constant(graph, name) is not None
     return own and constant is not None and constant.element_count <= _MOST_CONSTANT_ELEMENTS
 
 

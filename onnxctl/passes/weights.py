@@ -14,7 +14,7 @@ from onnxctl.model.derivation import Stretch, multiply, scale, stretch_index
 from onnxctl.model.graph import Graph
 from onnxctl.model.loading import Model
 from onnxctl.model.tensors import Tensor
-from onnxctl.passes.base import Context, takes_initializers
+from onnxctl.passes.base import Context, home_of_constant, takes_initializers
 
 FLOAT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
 
@@ -23,11 +23,11 @@ TENSOR_HEADER_BYTES = 24
 
 
 def private_weight(graph: Graph, context: Context, name: str, reader: NodeProto) -> Tensor | None:
-    """The float constant, where it is an initializer of this very scope that only this node reads, once.
+    """The float constant, where it is an initializer, here or in a scope around, that only this node reads, once.
 
     None where a change would be seen elsewhere: by other nodes, the caller, annotations or training.
     """
-    if name not in graph.initializers or name in context.pinned or graph.only_consumer(name) is not reader:
+    if name in context.pinned or graph.only_consumer(name) is not reader or home_of_constant(graph, name) is None:
         return None
     tensor = graph.constant(name)
     return tensor if tensor is not None and tensor.proto.data_type in FLOAT_TYPES else None
@@ -61,9 +61,9 @@ def _stays_finite(array: Array, factor: Array) -> bool:
     return bool(np.array_equal(np.isfinite(result), np.isfinite(array)))
 
 
-def put_weight(graph: Graph, name: str, array: Array) -> None:
-    """Give the scope's initializer of this name these values; a new one where there is none."""
-    graph.set_initializer(graph.model.new_tensor(name, array))
+def put_weight(graph: Graph, tensor: TensorProto) -> None:
+    """Put the tensor in the place of the initializer of its name, in whatever scope that is; or here, as a new one."""
+    (graph.scope_of(tensor.name) or graph).set_initializer(tensor)
 
 
 def add_weight(graph: Graph, context: Context, wanted: str, array: Array, *, freed_bytes: int = 0) -> str:
@@ -82,6 +82,7 @@ def add_weight(graph: Graph, context: Context, wanted: str, array: Array, *, fre
 
 def bytes_with_constants(graph: Graph, node: NodeProto) -> int:
     """The bytes of the node and of the initializers that only it reads: what is freed when it goes."""
-    own = [name for name in node.input if name in graph.initializers and graph.only_consumer(name) is node]
-    tensors = [tensor for name in own if not graph.is_input(name) and (tensor := graph.constant(name)) is not None]
+    homes = [(home_of_constant(graph, name), name) for name in node.input]
+    own = [name for home, name in homes if home is not None and not home.is_input(name)]
+    tensors = [tensor for name in own if (tensor := graph.constant(name)) is not None]
     return int(node.ByteSize()) + sum(tensor.byte_count + len(tensor.name) for tensor in tensors)

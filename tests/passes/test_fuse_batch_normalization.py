@@ -155,3 +155,29 @@ def test_a_real_network(optimize: Optimizer, shared: Path) -> None:
     assert "BatchNormalization" not in optimized.operators
     image = np.random.default_rng(0).normal(size=(1, 3, 48, 192)).astype(np.float32)
     assert_equal_outputs(optimized, {optimized.before.graph.input[0].name: image}, tolerance=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("other", "left"),
+    [
+        ("e = Neg(x)", {"If": 2, "Conv": 1, "Neg": 2}),
+        ("e = Conv<pads = [1, 1, 1, 1]>(x, w)", {"If": 2, "Conv": 2, "BatchNormalization": 1, "Neg": 1}),
+    ],
+)
+def test_weights_of_a_scope_around_take_it_in_where_one_branch_alone_reads_them(
+    optimize: Optimizer, other: str, left: dict[str, int]
+) -> None:
+    inner = f"""If (c) <
+        then_branch = third () => (float[2, 4, 5, 5] t) {{
+            a = Conv<pads = [1, 1, 1, 1]>(x, w)  t = BatchNormalization(a, s, b, m, v) }},
+        else_branch = fourth () => (float[2, 4, 5, 5] e) {{ {other} }}>"""
+    model = weighted(
+        f"""{HEAD} agraph (float[2, 4, 5, 5] x, bool c) => (float[2, 4, 5, 5] y)
+        <float[4, 4, 3, 3] w, {STATISTICS}> {{ y = If (c) <
+            then_branch = first () => (float[2, 4, 5, 5] u) {{ u = {inner} }},
+            else_branch = second () => (float[2, 4, 5, 5] n) {{ n = Neg(x) }}> }}"""
+    )
+    optimized = optimize(model, NAME, "remove_unused")
+    assert optimized.operators == left
+    feeds = {"x": np.random.default_rng(0).normal(size=(2, 4, 5, 5)).astype(np.float32), "c": np.array(True)}
+    assert_equal_outputs(optimized, feeds, tolerance=1e-5)
