@@ -32,6 +32,7 @@ class Graph:
     outermost scope around it: the top graph or a function.
     `inferred` holds the types of tensors as they were worked out (see `model.shapes`): they count more than what the
     model states, which is false in many a model whose inputs were edited.
+    `pinned` are the values of the root and the scopes inside it that other parts of the model refer to by name.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Graph:
         self.holder = holder
         self.path = path
         self.inferred: dict[str, TensorType] = {}
+        self.pinned: frozenset[str] = frozenset()
         self._nodes: dict[int, NodeProto] = {}
         self._by_operator: dict[str, dict[int, NodeProto]] = {}
         self._producers: dict[str, NodeProto] = {}
@@ -150,9 +152,9 @@ class Graph:
         return self._reads[id(node)]
 
     def only_consumer(self, name: str) -> NodeProto | None:
-        """The one node that reads the value, once, directly and as nothing else; None where it is also an output."""
+        """The one node that needs the value, once, directly and as nothing else; None for outputs and pinned values."""
         readers = self.consumers(name)
-        if len(readers) != 1 or name in self._output_set:
+        if len(readers) != 1 or name in self._output_set or name in self.root.pinned:
             return None
         reads = self._reads[id(readers[0])]
         return readers[0] if reads.count(name) == 1 and list(readers[0].input).count(name) == 1 else None
@@ -285,23 +287,21 @@ class Graph:
             node.domain = domain
         for key, value in (attributes or {}).items():
             node.attribute.append(new_attribute(key, value))
+        return self._enter(node, before)
+
+    def insert(self, node: NodeProto, *, before: NodeProto) -> NodeProto:
+        """A copy of a whole node, its attributes and subgraphs included, in front of another."""
+        copy: NodeProto = self.proto.node.add()
+        copy.CopyFrom(node)
+        return self._enter(copy, before)
+
+    def _enter(self, node: NodeProto, before: NodeProto) -> NodeProto:
         place, _ = self._positions[id(before)]
         self._added_count += 1
         self._positions[id(node)] = (place - 0.5, self._added_count)
         self._attach(node)
         self._unsorted = True
         return node
-
-    def insert(self, node: NodeProto, *, before: NodeProto) -> NodeProto:
-        """A copy of a whole node, its attributes and subgraphs included, in front of another."""
-        copy: NodeProto = self.proto.node.add()
-        copy.CopyFrom(node)
-        place, _ = self._positions[id(before)]
-        self._added_count += 1
-        self._positions[id(copy)] = (place - 0.5, self._added_count)
-        self._attach(copy)
-        self._unsorted = True
-        return copy
 
     def remove(self, node: NodeProto) -> None:
         """Take the node out. Its outputs stay unmade until another node makes them: see `replace_uses`."""

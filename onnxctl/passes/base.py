@@ -91,6 +91,8 @@ class Context:
         self._scope: Graph | None = None
         self._refusals: dict[str, dict[tuple[str, str], None]] = {}
         self.pinned = pinned_names(graphs.model.proto)
+        for root in (graphs.top, *graphs.functions):
+            root.pinned = self.pinned
         self.local_functions = frozenset(function_key(each) for each in graphs.model.proto.functions)
         self.opaque_functions = functions_with(graphs.model.proto, effects.is_unknown)
         self.random_functions = functions_with(graphs.model.proto, effects.is_random)

@@ -26,6 +26,8 @@ def merge_slices(graph: Graph, context: Context) -> int:
         readers = graph.consumers(node.output[0])
         if graph.is_output(node.output[0]) or not readers or not all(is_standard(each, "Slice") for each in readers):
             continue
+        if node.output[0] in context.pinned:
+            continue
         if any(name == node.output[0] for reader in readers for name in list(reader.input)[1:]):
             continue
         merged = [_merged(graph, node, reader) for reader in readers]
