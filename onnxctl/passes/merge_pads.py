@@ -6,7 +6,7 @@ where Pad fills spatial axes alone with a constant 0. MaxPool(Pad(x, p)) = MaxPo
 -inf or the least number of the type, or with a number that x is nowhere below: a 0 behind Relu. Exact, but for the
 order of sums in a Conv that some runtimes change with its pads. Opsets 2 on. Left alone: other modes and values,
 negative pads, computed pads, pads of batch or channels, auto_pad, ceil_mode, pooling that would be padded by its
-kernel's size or more, and a MaxPool whose indices are asked for.
+kernel's size or more, a MaxPool whose indices are asked for, and pads that would be larger than what they replace.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from onnxctl.model.arrays import numpy_dtype
 from onnxctl.model.attributes import set_attribute
 from onnxctl.model.graph import Graph
 from onnxctl.model.nodes import attribute, is_standard
-from onnxctl.passes.base import Context, input_name, standard_nodes
+from onnxctl.passes.base import Context, freed_bytes, input_name, standard_nodes, written_bytes
 from onnxctl.passes.pattern import maker
-from onnxctl.passes.semantics import add_integers, integers, normalized, rank_of, scalar
+from onnxctl.passes.semantics import add_integers, integers, integers_bytes, normalized, rank_of, scalar
 
 _FIRST_OPSET_WITH_PADS_AS_INPUT = 11
 _NEVER_NEGATIVE = ("Relu", "Sigmoid", "HardSigmoid", "Softmax", "Softplus", "Exp", "Abs")
@@ -33,14 +33,14 @@ def merge_pads(graph: Graph, context: Context) -> int:
         pad = graph.producer(node.input[0])
         if pad is None or not is_standard(pad, "Pad"):
             continue
-        reason = _merge(graph, pad, node)
+        reason = _merge(graph, context, pad, node)
         if reason:
             context.skip(node, reason)
         found += not reason
     return found
 
 
-def _merge(graph: Graph, pad: NodeProto, node: NodeProto) -> str:
+def _merge(graph: Graph, context: Context, pad: NodeProto, node: NodeProto) -> str:
     """Let the node read what the Pad reads, with the Pad's pads added to its own; returns why not, or ""."""
     pads = _pads(graph, pad)
     fill = _fill(graph, pad)
@@ -50,17 +50,34 @@ def _merge(graph: Graph, pad: NodeProto, node: NodeProto) -> str:
         return "the Pad crops"
     if graph.only_consumer(pad.output[0]) is not node:
         return "others read the padded tensor too"
+    merged = NodeProto()
+    merged.CopyFrom(node)
+    merged.input[0] = pad.input[0]
+    total: list[int] = []  # what a Pad of opset 11 on states as an input
     if node.op_type == "Pad":
         own = _pads(graph, node)
         if own is None or min(own) < 0 or _fill(graph, node) != fill or len(own) != len(pads):
             return "the two Pads differ in mode or value, or one crops"
-        _set_pads(graph, node, [first + second for first, second in zip(pads, own, strict=True)])
+        total = [first + second for first, second in zip(pads, own, strict=True)]
+        if graph.opset() < _FIRST_OPSET_WITH_PADS_AS_INPUT:
+            set_attribute(merged, "pads", total)
+            total = []
+        else:
+            merged.input[1:] = node.input[2:3]
     else:
         is_neutral = _is_below(graph, pad.input[0], fill) if node.op_type == "MaxPool" else fill == 0
-        reason = _pad_inside(node, pads) if is_neutral else "the Pad fills with a number that counts"
+        reason = _pad_inside(merged, pads) if is_neutral else "the Pad fills with a number that counts"
         if reason:
             return reason
-    graph.set_input(node, 0, pad.input[0])
+    added = written_bytes(merged) + (integers_bytes(graph, len(total), near="pads") if total else 0)
+    superfluous = {*pad.input[1:], *node.input} - {pad.output[0], *merged.input}
+    freed = written_bytes(pad, node) + freed_bytes(graph, context, sorted(superfluous), pad, node)
+    if not context.afford(added, freed):
+        return "its pads would be larger than the Pad that goes"
+    if total:
+        merged.input.insert(1, add_integers(graph, total, near="pads", before=node))
+    graph.insert(merged, before=node)
+    graph.remove(node)
     graph.remove(pad)
     return ""
 
@@ -81,7 +98,8 @@ def _pad_inside(node: NodeProto, pads: list[int]) -> str:
             return reason
     if node.op_type == "AveragePool":
         set_attribute(node, "count_include_pad", 1)
-    set_attribute(node, "auto_pad", b"NOTSET")
+    if attribute(node, "auto_pad") is not None:
+        set_attribute(node, "auto_pad", b"NOTSET")
     set_attribute(node, "pads", total)
     return ""
 
@@ -113,14 +131,6 @@ def _is_below(graph: Graph, name: str, fill: float) -> bool:
     clip = maker(graph, name, "Clip")
     low = None if clip is None else attribute(clip, "min", scalar(graph, input_name(clip, 1)))
     return low is not None and fill <= float(low)
-
-
-def _set_pads(graph: Graph, node: NodeProto, pads: list[int]) -> None:
-    if graph.opset() < _FIRST_OPSET_WITH_PADS_AS_INPUT:
-        set_attribute(node, "pads", pads)
-        return
-    name = add_integers(graph, pads, near="pads", before=node)
-    graph.set_inputs(node, [node.input[0], name, *node.input[2:3]])
 
 
 def _pads(graph: Graph, node: NodeProto) -> list[int] | None:

@@ -44,6 +44,13 @@ WITHOUT_ROOM = {
         "int64[1] a = {0}, int64[1] b = {2}, int64[1] c = {4}",
         "u = Slice(x, a, b)  v = Slice(x, b, c)  w = Concat<axis = 0>(a, b, c)",
     ),
+    "merge_pads": _model(
+        17,
+        "float[2, 3] x",
+        "float[p, q] y, int64[r] z",
+        "int64[4] a = {1, 0, 0, 0}, int64[4] b = {0, 1, 0, 0}",
+        "s = Pad(x, a)  y = Pad(s, b)  z = Concat<axis = 0>(a, b)",
+    ),
     "eliminate_reductions": _model(
         17, "float[n, 1, 1, 1, 1] x", "float[n] y", "", "y = ReduceMax<axes = [1, 2, 3, 4], keepdims = 0>(x)"
     ),
