@@ -142,10 +142,11 @@ def _wrong_result(shop: Workshop, plan: Plan, target: Target, fault: _Fault, fin
 
 def _rolled_back(culprit: _Culprit, fault: _Fault) -> Finding:
     what = f"its rewrite of node {culprit.node!r}" if culprit.node else "what it did"
+    effect = "let the model grow" if fault.noticed_by == "growth" else "made a wrong result"
     return Finding(
         code="pass-rolled-back",
         severity="warning",
-        message=f"{culprit.pass_name} was left out, since {what} made a wrong result: {fault.reason}",
+        message=f"{culprit.pass_name} was left out, since {what} {effect}: {fault.reason}",
         hint="the result was made and proven without this pass; please report the model it fails on",
         where=f"{culprit.pass_name}: {culprit.node}" if culprit.node else culprit.pass_name,
     )

@@ -239,6 +239,7 @@ def test_a_pass_that_lets_the_model_grow_is_left_out(edit: Edit, tmp_path: Path)
     report = optimize_as(config, pipeline=(spoil,))
     [finding] = report.findings
     assert finding.where.startswith("spoil_size")
+    assert "let the model grow: " in finding.message
     assert "more than the original" in finding.message
     assert report.after.node_count == report.before.node_count
 
