@@ -32,6 +32,7 @@ def optimize(
     passes: Sequence[str] | None = None,
     skip: Sequence[str] = (),
     with_onnxsim: bool = False,
+    inline_functions: bool = False,
     verify: bool = True,
     require_verified: bool = False,
     run_count: int | None = None,
@@ -52,7 +53,8 @@ def optimize(
     """Simplify a model, prove that its outputs are the same, and write it to `output`, whole or not at all.
 
     level "safe" makes bit-exact rewrites only; "max" also those that slow some runtimes down, and it lets onnxsim work
-    on the skeleton as well, as with_onnxsim does.
+    on the skeleton as well, as with_onnxsim does. inline_functions first puts the bodies of the model's own functions
+    in place of all their calls, however large that makes it; without it only what is called once is inlined.
     passes limits the pipeline to those named, skip leaves some out. dims freezes symbolic dimensions. A pass that
     makes a wrong result is found, left out and named in the findings; where that can't be done nothing is written and
     the report says so.
@@ -74,6 +76,7 @@ def optimize(
         passes=None if passes is None else tuple(passes),
         skip=tuple(skip),
         with_onnxsim=with_onnxsim,
+        inline_functions=inline_functions,
         verify=verify,
         require_verified=require_verified,
         run_count=run_count,

@@ -120,8 +120,11 @@ class Workshop:
         model, self._opened = self._opened or open_model(self.file), None
         self._freeze(model)
         graphs = ModelGraphs(model)
+        inlined = self._inline(graphs) if self.config.inline_functions else None
         interface, bytes_before, nodes_before = describe_interface(model), saved_bytes(model), _node_count(graphs)
         result = self._run_passes(graphs, plan, limit, bytes_before)
+        if inlined is not None:
+            result = _after(inlined, result)
         if plan.with_onnxsim and limit is None:
             result, graphs = self._join_onnxsim(graphs, plan, result)
         growth = _growth("node", nodes_before, _node_count(graphs)) or _growth("byte", bytes_before, saved_bytes(model))
@@ -137,6 +140,19 @@ class Workshop:
             self._frozen = True
         elif dims:
             freeze_dimensions(ModelGraphs(model), dims)
+
+    def _inline(self, graphs: ModelGraphs) -> ManagerResult:
+        """Put functions in place of all their calls. Growth is counted from there: it was asked for."""
+        from onnxctl.passes.inline_functions import inline_every_call
+
+        context = Context(graphs, explain=self.config.explain)
+        started = time.perf_counter_ns()
+        context.begin(_INLINING)
+        outcome = PassOutcome(
+            name=_INLINING, rewrite_count=inline_every_call(context), elapsed_ns=time.perf_counter_ns() - started
+        )
+        graphs.commit()
+        return ManagerResult(passes=(outcome,), refusals=context.refusals(), rounds=0, settled=True)
 
     def _run_passes(
         self, graphs: ModelGraphs, plan: Plan, limit: Limit | None, model_bytes: int | None = None
@@ -204,6 +220,22 @@ class Workshop:
         from onnxctl.runtime.compare import foresee_obstacle
 
         return foresee_obstacle(model, ModelGraphs(model), self.config.memory_bytes)
+
+
+_INLINING = "inline_functions"
+
+
+def _after(inlined: ManagerResult, result: ManagerResult) -> ManagerResult:
+    """The result with what was inlined before it, told as that pass's work."""
+    (first,) = inlined.passes
+    again = [each for each in result.passes if each.name == _INLINING]
+    outcome = replace(
+        first,
+        rewrite_count=first.rewrite_count + sum(each.rewrite_count for each in again),
+        elapsed_ns=first.elapsed_ns + sum(each.elapsed_ns for each in again),
+    )
+    others = [each for each in result.passes if each.name != _INLINING]
+    return replace(result, passes=(outcome, *others), refusals=(*inlined.refusals, *result.refusals))
 
 
 def _growth(what: str, before: int, after: int) -> str:

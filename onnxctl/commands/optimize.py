@@ -113,6 +113,14 @@ def command(
             help="Let another optimizer join in, in its own process: onnxsim.",
         ),
     ] = None,
+    inline_functions: Annotated[
+        bool,
+        option(
+            "--inline-functions",
+            panel=_WHAT,
+            help="Put the bodies of the model's own functions in place of all calls, even if it grows.",
+        ),
+    ] = False,
     passes: Annotated[
         str | None,
         option(
@@ -216,6 +224,7 @@ def command(
         passes=parse_names(passes),
         skip=parse_names(skip) or (),
         with_onnxsim=bool(with_engine),
+        inline_functions=inline_functions,
         verify=verify,
         require_verified=require_verified,
         run_count=runs,

@@ -3,6 +3,8 @@
 f(x) = body of f with its inputs and attributes filled in, under fresh names. Exact. Left alone: functions that are
 called more than once, or nowhere; bodies written for another version of a domain than the model imports; calls in
 models with training information, which may call functions too.
+
+`inline_every_call` is no pass but for who asks for it: it goes by no counts, and the model may grow by it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from onnxctl.model.nodes import plain_domain
 from onnxctl.passes.base import Context
 from onnxctl.passes.effects import function_key, nodes_within
 from onnxctl.passes.transplant import transplant
+
+_OTHER_VERSIONS = "its body is written for other versions of the operators than the model imports"
 
 
 def inline_functions(graph: Graph, context: Context) -> int:
@@ -34,11 +38,41 @@ def inline_functions(graph: Graph, context: Context) -> int:
             continue
         context.enter(scope)
         if not _fits(scope, body, node):
-            context.skip(node, "its body is written for other versions of the operators than the model imports")
+            context.skip(node, _OTHER_VERSIONS)
             continue
         _inline(scope, body, node)
         inlined.add(id(body))
     return len(inlined)
+
+
+def inline_every_call(context: Context) -> int:
+    """Inline the calls of functions in the top graph and its subgraphs, those within the bodies too; returns how many.
+
+    The functions stay for whoever calls them still. Functions that call themselves must have been refused before.
+    """
+    graphs = context.graphs
+    bodies = {function_key(each.proto): each for each in graphs.functions if isinstance(each.proto, FunctionProto)}
+    left, found = set[int](), 0
+    while True:
+        calls = [
+            (scope, node)
+            for scope in graphs.top.walk()
+            for node in scope.nodes
+            if function_key(node) in bodies and id(node) not in left
+        ]
+        if not calls:
+            return found
+        for scope, node in calls:
+            context.enter(scope)
+            body = bodies[function_key(node)]
+            if not scope.is_live():  # it was an attribute of a call that is inlined by now, and is in its body
+                continue
+            if _fits(scope, body, node):
+                _inline(scope, body, node)
+                found += 1
+            else:
+                context.skip(node, _OTHER_VERSIONS)
+                left.add(id(node))
 
 
 def _around(scope: Graph | None) -> Iterator[Graph]:

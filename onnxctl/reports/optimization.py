@@ -18,11 +18,12 @@ Level = Literal["safe", "default", "max"]
 class OptimizeConfig:
     """What to optimize and how.
 
-    output None is for a dry run. passes None means the whole pipeline, external_data None "as the input has it".
-    run_count and tolerance None are those that `runtime.compare` chooses; inputs are (name, source) pairs, see
-    `runtime.given.read_inputs`. explain asks for every node that was left alone, measure for the latency before and
-    after; with require_faster nothing is written unless it went down, with require_verified unless both models were
-    run and gave the same. timeout_s and memory_bytes bound the processes that run models.
+    output None is for a dry run. inline_functions asks for all calls of the model's own functions to be inlined. passes
+    None means the whole pipeline, external_data None "as the input has it". run_count and tolerance None are those that
+    `runtime.compare` chooses; inputs are (name, source) pairs, see `runtime.given.read_inputs`. explain asks for every
+    node that was left alone, measure for the latency before and after; with require_faster nothing is written unless it
+    went down, with require_verified unless both models were run and gave the same. timeout_s and memory_bytes bound the
+    processes that run models.
     """
 
     path: str
@@ -32,6 +33,7 @@ class OptimizeConfig:
     passes: tuple[str, ...] | None = None
     skip: tuple[str, ...] = ()
     with_onnxsim: bool = False
+    inline_functions: bool = False
     verify: bool = True
     require_verified: bool = False
     run_count: int | None = None

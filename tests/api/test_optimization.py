@@ -231,6 +231,38 @@ def test_a_loop_of_nothing_is_not_unrolled_for_ever(tmp_path: Path) -> None:
 OPEN = '<ir_version: 8, opset_import: ["" : 17]> g (float[N,4] x) => (float[M,4] y) '
 
 
+CALLED_TWICE = """<ir_version: 8, opset_import: ["" : 17, "local" : 1]>
+    agraph (float[n] x, bool c) => (float[n] y, float[n] z) { y = local.outer(x)  z = If (c) <
+        then_branch = t () => (float[n] o) { o = local.outer(y) }, else_branch = e () => (float[n] o) { o = Neg(y) }
+    > }
+    <opset_import: ["" : 17, "local" : 1], domain: "local"> outer (v) => (r)
+    { a = local.inner<alpha = 0.25>(v)  r = local.inner<alpha = 0.5>(a) }
+    <opset_import: ["" : 17], domain: "local"> inner <alpha> (v) => (r)
+    { a = LeakyRelu<alpha: float = @alpha>(v)  r = Exp(a) }"""
+
+
+def test_functions_are_inlined_where_that_is_asked_for(tmp_path: Path) -> None:
+    path = write_model(tmp_path, CALLED_TWICE)
+    kept = optimize(path, os.fspath(tmp_path / "kept.onnx"))
+    assert {each.op_type for each in kept.after.operators} >= {"inner", "outer"}
+    report = optimize(path, os.fspath(tmp_path / "out.onnx"), inline_functions=True)
+    assert report.verification.status == "equal"
+    left = {each.op_type: each.count for each in report.after.operators}
+    assert left == {"LeakyRelu": 4, "Exp": 4, "If": 1, "Neg": 1}
+    assert not onnx.load(tmp_path / "out.onnx").functions
+    assert report.passes[0].name == "inline_functions"
+    assert report.passes[0].rewrite_count == 6
+
+
+def test_functions_for_another_opset_stay_and_are_told(tmp_path: Path) -> None:
+    text = CALLED_TWICE.replace('<opset_import: ["" : 17], domain', '<opset_import: ["" : 16], domain')
+    path = write_model(tmp_path, text)
+    report = optimize(path, os.fspath(tmp_path / "out.onnx"), inline_functions=True)
+    assert report.verification.status == "equal"
+    assert {each.op_type: each.count for each in report.after.operators}["inner"] == 4
+    assert next(each.count for each in report.refusals if "other versions" in each.reason) == 4
+
+
 def test_a_frozen_size_is_frozen_everywhere(tmp_path: Path) -> None:
     source = write_model(tmp_path, OPEN.replace("M", "N") + "{ s = Shape(x)  r = Relu(x)  y = Reshape(r, s) }")
     report = optimize(source, str(tmp_path / "out.onnx"), dims={"N": 3})
