@@ -16,7 +16,7 @@ import numpy as np
 from onnx import TensorProto
 
 from onnxctl.model import wire
-from onnxctl.model.arrays import Array, new_inline_tensor, numpy_dtype
+from onnxctl.model.arrays import Array, native_dtype, new_inline_tensor
 from onnxctl.model.tensors import Dtype, Tensor
 from onnxctl.reports import WeightStatistics
 
@@ -120,7 +120,7 @@ def _values_of_codes(dtype: Dtype) -> Array:
 
 
 def _from_values(tensor: Tensor, dtype: Dtype, digest: hashlib._Hash) -> WeightStatistics:
-    native = numpy_dtype(dtype.number).newbyteorder("<")
+    native = native_dtype(dtype.number)
     count = zeros = nans = infinities = 0
     total = squares = 0.0
     low, high = math.inf, -math.inf

@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError, Message
 from onnx import TensorProto, TypeProto, ValueInfoProto, numpy_helper
 
 from onnxctl.errors import ModelError, UnreadableFile, UnsupportedModel, UsageError
-from onnxctl.model.arrays import Array
+from onnxctl.model.arrays import Array, numpy_dtype
 from onnxctl.model.files import open_regular
 from onnxctl.model.loading import Model
 from onnxctl.model.tensors import DTYPES
@@ -117,7 +117,7 @@ def _check_holds(text: str, kind: TypeProto, domain: Domain) -> None:
     number = kind.tensor_type.elem_type
     if number == TensorProto.STRING:
         raise UsageError(f"{text}: the input takes strings", hint="give a .npy, .npz or .pb file of them")
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number)) if number in DTYPES else np.dtype(np.float32)
+    dtype = numpy_dtype(number) if number in DTYPES else np.dtype(np.float32)
     if dtype.kind in "iu":
         least, most = np.iinfo(dtype.name).min, np.iinfo(dtype.name).max
         if domain.kind in ("constant", "integers", "uniform") and not least <= domain.low <= domain.high <= most:
@@ -272,20 +272,20 @@ def fitted(name: str, kind: TypeProto, value: Any, source: str) -> Any:
 def _numpy_name(number: int) -> str:
     if number == TensorProto.STRING or number not in DTYPES:
         return "string" if number == TensorProto.STRING else "?"
-    return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number)).name
+    return numpy_dtype(number).name
 
 
 def _as_written(array: Array, number: int) -> Array:
     """The array, of a type that numpy has no name for if need be: .npy keeps bfloat16 as two bytes, "V2"."""
     if array.dtype.kind != "V" or number not in DTYPES:
         return array
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number))
+    dtype = numpy_dtype(number)
     return array.view(dtype) if dtype.itemsize == array.dtype.itemsize else array
 
 
 def shaped(name: str, raw: RawBytes, number: int, shape: Sequence[int]) -> Array:
     """Raw bytes as an array of the planned shape. Raises UsageError where their number does not fit."""
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number))
+    dtype = numpy_dtype(number)
     expected = math.prod(shape) * dtype.itemsize
     if number == TensorProto.STRING or DTYPES[number].bits < 8 or expected != len(raw.data):
         what = f"{dtype.name}{list(shape)}"

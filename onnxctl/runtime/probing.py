@@ -231,13 +231,14 @@ def _compared(
 def _described(values: Mapping[str, Any]) -> list[ProbedValue]:
     """The types of tensors; what is none is left out."""
     import numpy as np
-    from onnx import helper
+
+    from onnxctl.model.arrays import element_type
 
     found = []
     for name, value in values.items():
         if isinstance(value, np.ndarray):
-            number = 8 if value.dtype == object else helper.np_dtype_to_tensor_dtype(value.dtype)
-            found.append(ProbedValue(name=name, element_type=int(number), shape=tuple(value.shape)))
+            number = 8 if value.dtype == object else element_type(value.dtype)
+            found.append(ProbedValue(name=name, element_type=number, shape=tuple(value.shape)))
     return found
 
 

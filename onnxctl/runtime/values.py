@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import onnx
+from onnx import TensorProto
 
-from onnxctl.model.arrays import Array
+from onnxctl.model.arrays import Array, inline_array, new_inline_tensor, numpy_dtype
 from onnxctl.model.tensors import DTYPES
 from onnxctl.reports import RankedElement, ValueSummary
 from onnxctl.runtime.value_rules import Domain
@@ -22,12 +22,12 @@ _SAMPLE_TEXT = 24
 def make_array(number: int, shape: Sequence[int], domain: Domain, random: np.random.Generator) -> Array:
     """An array of the element type (TensorProto.DataType number) and shape with values of the domain."""
     count = math.prod(shape)
-    if number == onnx.TensorProto.STRING:
+    if number == TensorProto.STRING:
         listed = domain.listed or ("text",)
         words = [str(each) for each in listed]
         picks = random.integers(0, len(words), count)
         return np.array([words[pick] for pick in picks], dtype=object).reshape(tuple(shape))
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number))
+    dtype = numpy_dtype(number)
     whole = DTYPES[number].name.startswith(("int", "uint", "bool"))
     if domain.kind == "normal" and dtype.kind == "c":
         pair = random.standard_normal((2, count))
@@ -93,7 +93,7 @@ def to_onnxruntime(array: Array, number: int) -> Any:
     bits = DTYPES[number].bits
     data = np.ascontiguousarray(array)
     if bits < 8 and data.size:
-        packed = np.frombuffer(onnx.numpy_helper.from_array(data).raw_data, dtype=np.uint8)
+        packed = np.frombuffer(new_inline_tensor("", data).raw_data, dtype=np.uint8)
         data = data.copy()
         data.reshape(-1).view(np.uint8)[: len(packed)] = packed
     return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(data, number)
@@ -107,13 +107,13 @@ def from_onnxruntime(value: Any) -> Any:
 
     number = int(value.element_type())
     shape, bits = tuple(value.shape()), DTYPES[number].bits
-    if number == onnx.TensorProto.STRING:
+    if number == TensorProto.STRING:
         return value.numpy()
     count = math.prod(shape)
     size = (count * bits + 7) // 8
     raw = ctypes.string_at(value.data_ptr(), size) if size else b""
-    tensor = onnx.TensorProto(data_type=number, dims=shape, raw_data=raw)
-    return onnx.numpy_helper.to_array(tensor)
+    tensor = TensorProto(data_type=number, dims=shape, raw_data=raw)
+    return inline_array(tensor)
 
 
 def fetch_outputs(

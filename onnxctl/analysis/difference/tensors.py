@@ -19,7 +19,7 @@ from onnx import TensorProto
 from onnxctl.analysis.statistics import CHUNK_BYTES, raw_chunks
 from onnxctl.errors import ModelError
 from onnxctl.model import wire
-from onnxctl.model.arrays import Array, numpy_dtype
+from onnxctl.model.arrays import Array, native_dtype
 from onnxctl.model.tensors import Tensor
 
 SAMPLE_COUNT = 16
@@ -108,10 +108,7 @@ def measure_distance(a: Tensor, b: Tensor) -> ValueDistance | None:
 
 
 def _element_type(tensor: Tensor) -> np.dtype[np.generic] | None:
-    if tensor.proto.data_type in (TensorProto.STRING, *_COMPLEX) or tensor.dtype.bits < 8:
-        return None
-    kind: np.dtype[np.generic] = numpy_dtype(tensor.proto.data_type)
-    return kind.newbyteorder("<")
+    return None if tensor.proto.data_type in _COMPLEX else native_dtype(tensor.dtype.number)
 
 
 _CHUNK_ELEMENTS = CHUNK_BYTES // 8
